@@ -1,0 +1,53 @@
+//! The pods that are measured: a client and a server on two nodes, once inside
+//! the mesh and once outside it. Outside, the plain forwarder and HAProxy are
+//! started in the same two pods, so that every path with two hops has the same
+//! shape as the mesh's: application, near proxy, wire, far proxy, application.
+
+/// What the server listens on.
+pub(crate) const SERVER_PORT: u16 = 8080;
+/// The near end of the plain forwarder, on the client's loopback.
+pub(crate) const FORWARD_NEAR: u16 = 9000;
+/// Its far end, on the server's address.
+pub(crate) const FORWARD_WIRE: u16 = 9001;
+/// The near end of the HAProxy pair.
+pub(crate) const HAPROXY_NEAR: u16 = 9100;
+/// Its far end.
+pub(crate) const HAPROXY_WIRE: u16 = 9101;
+
+/// Enrolled.
+pub(crate) const MESH: &str = "bench-mesh";
+/// Not enrolled.
+pub(crate) const PLAIN: &str = "bench-plain";
+
+/// Both namespaces, a server and an idle client in each.
+pub(crate) fn all(program: &str) -> String {
+    let listen = format!("0.0.0.0:{SERVER_PORT}");
+    let serve = [program, "serve", "--listen", &listen];
+    let idle = ["sleep", "infinity"];
+    [
+        namespace(MESH, "{istio.io/dataplane-mode: ambient}"),
+        namespace(PLAIN, "{}"),
+        pod(MESH, "server", "node-2", &serve),
+        pod(MESH, "client", "node-1", &idle),
+        pod(PLAIN, "server", "node-2", &serve),
+        pod(PLAIN, "client", "node-1", &idle),
+    ]
+    .concat()
+}
+
+/// The command of a plain forwarder.
+pub(crate) fn forward(program: &str, listen: &str, to: &str) -> Vec<String> {
+    [program, "forward", "--listen", listen, "--to", to].map(str::to_owned).to_vec()
+}
+
+fn namespace(name: &str, labels: &str) -> String {
+    format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {labels}}}\n---\n")
+}
+
+fn pod(namespace: &str, name: &str, node: &str, command: &[&str]) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\n\
+         metadata: {{name: {name}, namespace: {namespace}, labels: {{app: {name}}}}}\n\
+         spec:\n  nodeName: {node}\n  containers:\n  - name: main\n    image: bench\n    command: {command:?}\n---\n"
+    )
+}

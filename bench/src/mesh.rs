@@ -1,0 +1,108 @@
+//! The mesh that is measured: `adit local`, as a user would run it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+
+/// A running local mesh; taken down when dropped.
+pub(crate) struct Mesh {
+    adit: PathBuf,
+    name: String,
+}
+
+impl Mesh {
+    /// Brings up two nodes with the manifests in `folder`.
+    pub(crate) fn up(adit: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let mesh = Mesh { adit: adit.to_owned(), name: format!("bench{}", std::process::id()) };
+        let status = mesh
+            .command("up")
+            .args(["--detach", "--nodes", "2", "-f"])
+            .arg(folder)
+            .status()
+            .with_context(|| format!("cannot run {}; build it first", adit.display()))?;
+        anyhow::ensure!(status.success(), "the mesh did not come up; `adit local up` says why above");
+        Ok(mesh)
+    }
+
+    /// What `command` prints when run in a pod.
+    pub(crate) fn run(&self, namespace: &str, pod: &str, command: &[String]) -> anyhow::Result<String> {
+        let output = self.exec(namespace, pod, command).stderr(Stdio::inherit()).output()?;
+        anyhow::ensure!(output.status.success(), "{} in {namespace}/{pod} failed", command.join(" "));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Starts `command` in a pod and leaves it running.
+    pub(crate) fn start(&self, namespace: &str, pod: &str, command: &[String]) -> anyhow::Result<Running> {
+        let child = self.exec(namespace, pod, command).stdout(Stdio::piped()).spawn()?;
+        Ok(Running(child))
+    }
+
+    /// The IP address of a pod.
+    pub(crate) fn address_of(&self, namespace: &str, pod: &str) -> anyhow::Result<String> {
+        let output = self.command("get").args(["pods", "-o", "json", "-n", namespace]).output()?;
+        let pods: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .context("`adit local get pods -o json` printed no JSON")?;
+        let of_name = |item: &&serde_json::Value| item["metadata"]["name"] == pod;
+        let found = pods["items"].as_array().and_then(|items| items.iter().find(of_name));
+        let address = found.and_then(|item| item["status"]["podIP"].as_str());
+        address.map(str::to_owned).with_context(|| format!("{namespace}/{pod} has no address"))
+    }
+
+    /// The process ids of all ztunnels of the mesh.
+    pub(crate) fn ztunnels(&self) -> anyhow::Result<Vec<u32>> {
+        let output = self.command("get").args(["components", "-o", "json"]).output()?;
+        let components: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .context("`adit local get components -o json` printed no JSON")?;
+        let items = components["items"].as_array().context("no components")?;
+        let ztunnels = items.iter().filter(|item| item["component"] == "ztunnel");
+        Ok(ztunnels.filter_map(|item| u32::try_from(item["pid"].as_u64()?).ok()).collect())
+    }
+
+    fn exec(&self, namespace: &str, pod: &str, command: &[String]) -> Command {
+        let mut exec = self.command("exec");
+        exec.args(["-n", namespace, pod, "--"]).args(command);
+        exec
+    }
+
+    fn command(&self, verb: &str) -> Command {
+        let mut command = Command::new(&self.adit);
+        command.args(["local", "--name", &self.name, verb]).stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Mesh {
+    fn drop(&mut self) {
+        let down = self.command("down").status();
+        if !down.is_ok_and(|status| status.success()) {
+            eprintln!(
+                "the mesh {} may still be up; `adit local --name {} down` ends it",
+                self.name, self.name
+            );
+        }
+    }
+}
+
+/// A program in a pod; ended when dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Its process id: `exec` becomes the program.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Its output, to be read line by line.
+    pub(crate) fn output(&mut self) -> anyhow::Result<std::process::ChildStdout> {
+        self.0.stdout.take().context("its output is being read already")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself; nothing else depends on it.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}

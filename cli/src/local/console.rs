@@ -1,0 +1,26 @@
+//! What the supervisor tells the person in front of it.
+
+use std::fmt::Arguments;
+use std::time::Instant;
+
+/// The terminal, or the log of a detached mesh.
+#[derive(Clone, Debug)]
+pub(super) struct Console {
+    start: Instant,
+}
+
+impl Console {
+    pub(super) fn new() -> Self {
+        Console { start: Instant::now() }
+    }
+
+    /// Something has been achieved.
+    pub(super) fn step(&self, text: Arguments<'_>) {
+        println!("{:>7.1} s  {text}", self.start.elapsed().as_secs_f64());
+    }
+
+    /// Something is as it should not be.
+    pub(super) fn problem(&self, text: Arguments<'_>) {
+        println!("{:>7.1} s  ! {text}", self.start.elapsed().as_secs_f64());
+    }
+}

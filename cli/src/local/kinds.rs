@@ -1,0 +1,73 @@
+//! Kinds of objects as people name them on the command line.
+
+use anyhow::{Result, bail};
+
+/// A kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NamedKind {
+    /// In small letters, singular.
+    pub(super) name: &'static str,
+    short: &'static [&'static str],
+    pub(super) is_namespaced: bool,
+    /// Of the environment's concern, not of the controller's.
+    pub(super) is_data: bool,
+}
+
+const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
+    NamedKind { name, short, is_namespaced: true, is_data: false }
+}
+
+const KINDS: [NamedKind; 15] = [
+    NamedKind { is_namespaced: false, ..kind("namespace", &["ns"]) },
+    NamedKind { is_namespaced: false, ..kind("node", &["no"]) },
+    NamedKind { is_namespaced: false, ..kind("gatewayclass", &["gc"]) },
+    kind("serviceaccount", &["sa"]),
+    kind("pod", &["po"]),
+    kind("deployment", &["deploy"]),
+    kind("service", &["svc"]),
+    kind("gateway", &["gtw"]),
+    kind("httproute", &[]),
+    kind("virtualservice", &["vs"]),
+    kind("destinationrule", &["dr"]),
+    kind("authorizationpolicy", &["ap", "authorizationpolicies"]),
+    kind("peerauthentication", &["pa"]),
+    NamedKind { is_data: true, ..kind("configmap", &["cm"]) },
+    NamedKind { is_data: true, ..kind("secret", &[]) },
+];
+
+/// The kind of that name, plural or short name.
+pub(super) fn find(text: &str) -> Result<NamedKind> {
+    let text = text.to_ascii_lowercase();
+    let singular = text.strip_suffix("es").filter(|it| it.ends_with('s')).or_else(|| text.strip_suffix('s'));
+    let fits = |kind: &&NamedKind| {
+        kind.name == text || Some(kind.name) == singular || kind.short.contains(&text.as_str())
+    };
+    match KINDS.iter().find(fits) {
+        Some(kind) => Ok(*kind),
+        None => {
+            let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+            bail!("unknown kind {text:?}; known are {}", names.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_known_by_all_their_names() {
+        for (text, name) in [
+            ("pods", "pod"),
+            ("Service", "service"),
+            ("gatewayclasses", "gatewayclass"),
+            ("vs", "virtualservice"),
+            ("authorizationpolicies", "authorizationpolicy"),
+            ("HTTPRoutes", "httproute"),
+            ("ns", "namespace"),
+        ] {
+            assert_eq!(find(text).unwrap().name, name, "{text}");
+        }
+        assert!(find("thing").unwrap_err().to_string().contains("unknown kind \"thing\""));
+    }
+}

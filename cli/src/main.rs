@@ -1,0 +1,7 @@
+//! The `adit` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    adit_cli::run()
+}

@@ -1,0 +1,59 @@
+//! `adit controller`. Flags stand above the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ::controller::Config;
+use anyhow::Result;
+use clap::Args;
+
+/// Enough for what is signed and sent at once; a burst must not take the whole machine.
+const THREADS: usize = 2;
+
+#[derive(Args, Debug)]
+pub(crate) struct Arguments {
+    /// A directory of manifests; of objects with one name the first counts
+    #[arg(long, value_name = "DIRECTORY")]
+    manifests: Vec<PathBuf>,
+    /// A directory of facts laid over the manifests: pods, addresses of services
+    #[arg(long, value_name = "DIRECTORY")]
+    runtime: Vec<PathBuf>,
+    /// Where to write statuses
+    #[arg(long, value_name = "DIRECTORY")]
+    status: Option<PathBuf>,
+    /// The certificate authority's files; made if there are none
+    #[arg(long, value_name = "DIRECTORY")]
+    ca: Option<PathBuf>,
+    /// The public key of whoever makes tokens
+    #[arg(long, value_name = "FILE")]
+    token_key: Option<PathBuf>,
+    /// Where proxies connect
+    #[arg(long, value_name = "ADDRESS")]
+    xds_address: Option<SocketAddr>,
+    /// Where operators connect
+    #[arg(long, value_name = "ADDRESS")]
+    admin_address: Option<SocketAddr>,
+}
+
+impl Arguments {
+    fn config(self) -> Result<Config> {
+        let config = Config::from_env()?;
+        Ok(Config {
+            manifests: if self.manifests.is_empty() { config.manifests } else { self.manifests },
+            runtime: if self.runtime.is_empty() { config.runtime } else { self.runtime },
+            status: self.status.or(config.status),
+            ca: self.ca.unwrap_or(config.ca),
+            token_key: self.token_key.unwrap_or(config.token_key),
+            xds_address: self.xds_address.unwrap_or(config.xds_address),
+            admin_address: self.admin_address.unwrap_or(config.admin_address),
+            ..config
+        })
+    }
+}
+
+/// Runs the controller.
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    let config = arguments.config()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    runtime.block_on(::controller::run(config))
+}

@@ -1,0 +1,89 @@
+//! The controller's own certificate, signed by its own authority and renewed while it serves.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::Context;
+use mesh_identity::authority::Authority;
+use mesh_identity::{Profile, provider};
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tracing::{info, warn};
+
+const LIFETIME: Duration = Duration::from_hours(24);
+/// Before trying again to renew.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// A certificate that stays valid.
+pub struct ServingCertificate {
+    authority: Arc<Authority>,
+    names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    current: Arc<Current>,
+}
+
+#[derive(Debug)]
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ServingCertificate {
+    /// A certificate for these names and addresses.
+    pub fn new(
+        authority: Arc<Authority>,
+        names: Vec<String>,
+        addresses: Vec<IpAddr>,
+    ) -> anyhow::Result<Self> {
+        let current = sign(&authority, &names, &addresses).context("cannot certify the controller itself")?;
+        let current = Arc::new(Current(RwLock::new(current)));
+        Ok(ServingCertificate { authority, names, addresses, current })
+    }
+
+    /// TLS that presents it; what the latest is, is looked up for every connection.
+    pub fn tls(&self) -> anyhow::Result<Arc<ServerConfig>> {
+        let profile = Profile { tls12: true, ..Profile::default() };
+        let mut config = ServerConfig::builder_with_provider(provider(profile))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(self.current.clone());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Arc::new(config))
+    }
+
+    /// Renews it at half its life, for ever.
+    pub async fn renew(self) {
+        let mut pause = LIFETIME / 2;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = match sign(&self.authority, &self.names, &self.addresses) {
+                Ok(renewed) => {
+                    *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+                    info!("renewed the controller's own certificate");
+                    LIFETIME / 2
+                }
+                Err(error) => {
+                    warn!(
+                        "cannot renew the controller's own certificate, trying again in {PAUSE:?}: {error:#}"
+                    );
+                    PAUSE
+                }
+            };
+        }
+    }
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+fn sign(authority: &Authority, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Arc<CertifiedKey>> {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let signed = authority.sign_server(&names, addresses, LIFETIME)?;
+    let chain = CertificateDer::pem_slice_iter(signed.chain_pem.as_bytes()).collect::<Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_slice(signed.key_pem.as_bytes())?;
+    Ok(Arc::new(CertifiedKey::from_der(chain, key, &provider(Profile::default()))?))
+}

@@ -1,0 +1,28 @@
+//! Where objects come from: a directory of manifests, or (with its own issue) Kubernetes.
+
+use std::future::Future;
+
+use controller_translate::{Object, ObjectKey};
+use tokio::sync::mpsc;
+
+/// A change to the objects, as it happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// New or changed; the same again does no harm.
+    Applied(Box<Object>),
+    /// Gone.
+    Deleted(ObjectKey),
+    /// Everything that was there at the start has been sent. Nothing is
+    /// published before it, so that an incomplete picture takes nothing away.
+    InitDone,
+}
+
+/// How many events may wait for the reader.
+pub const QUEUE: usize = 1024;
+
+/// Watches objects and sends what happens to them.
+pub trait Source: Send + 'static {
+    /// Sends events until their receiver is dropped. Ends earlier only when
+    /// watching has become impossible.
+    fn run(self, events: mpsc::Sender<Event>) -> impl Future<Output = anyhow::Result<()>> + Send;
+}

@@ -1,0 +1,152 @@
+//! Which waypoint an object's traffic goes through (api.md §5.3).
+
+use gateway_api::experimental::gateways::GatewayListenersAllowedRoutesNamespacesFrom as From;
+use mesh_model::{GatewayAddress, GatewayDestination, NamespacedHostname, NetworkAddress};
+
+use super::Cluster;
+use super::gateway::{Gateway, Traffic};
+use super::pod::Pod;
+use super::selector;
+use super::service::Service;
+use super::table::{Facts, Name};
+use crate::labels;
+
+/// The port of HBONE; fixed, whatever the listener says.
+const HBONE_PORT: u16 = 15008;
+
+/// A waypoint that can be used.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Waypoint {
+    pub(crate) gateway: Name,
+    pub(crate) address: GatewayAddress,
+}
+
+/// How an object stands to the waypoint its labels name.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Attachment {
+    /// None is asked for.
+    Unasked,
+    /// Its traffic goes through it.
+    Bound(Waypoint),
+    /// One is asked for, but cannot be used: the traffic goes without (WP-05).
+    Refused {
+        /// The Gateway that was asked for.
+        gateway: Name,
+        /// Why not.
+        refusal: Refusal,
+    },
+}
+
+/// Why a waypoint cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Missing,
+    NotReady,
+    WrongTraffic,
+    NamespaceNotAllowed,
+}
+
+impl Attachment {
+    pub(crate) fn waypoint(self) -> Option<Waypoint> {
+        match self {
+            Attachment::Bound(waypoint) => Some(waypoint),
+            _ => None,
+        }
+    }
+}
+
+impl Cluster {
+    /// The waypoint for traffic addressed to a service.
+    pub(crate) fn attachment_of_service(&self, name: &Name, service: &Service) -> Attachment {
+        if service.is_managed() {
+            return Attachment::Unasked; // WP-32: else a waypoint would be behind itself
+        }
+        self.attach(&name.namespace, &service.facts, &[Traffic::Service, Traffic::All])
+    }
+
+    /// The waypoint for traffic addressed to a pod.
+    pub(crate) fn attachment_of_pod(&self, name: &Name, pod: &Pod) -> Attachment {
+        let managed = pod.facts.label(labels::MANAGED);
+        if pod.gateway(name).is_some()
+            || matches!(managed, Some(labels::MANAGED_WAYPOINT | labels::MANAGED_EAST_WEST))
+        {
+            return Attachment::Unasked;
+        }
+        self.attach(&name.namespace, &pod.facts, &[Traffic::Workload, Traffic::All])
+    }
+
+    fn attach(&self, namespace: &str, facts: &Facts, kinds: &[Traffic]) -> Attachment {
+        let Some(name) = self.waypoint_asked_for(namespace, facts) else { return Attachment::Unasked };
+        let refused = |refusal| Attachment::Refused { gateway: name.clone(), refusal };
+        let Some(gateway) = self.gateways.get(&name).filter(|it| self.is_waypoint(it)) else {
+            return refused(Refusal::Missing);
+        };
+        if !gateway.was_ready {
+            return refused(Refusal::NotReady);
+        }
+        if !self.admits(&name, gateway, namespace) {
+            return refused(Refusal::NamespaceNotAllowed);
+        }
+        if !kinds.contains(&self.traffic_of(gateway)) {
+            return refused(Refusal::WrongTraffic);
+        }
+        Attachment::Bound(Waypoint { address: self.address_of(&name, gateway), gateway: name })
+    }
+
+    /// The Gateway that the labels of an object, or else of its namespace, name.
+    pub(crate) fn waypoint_asked_for(&self, namespace: &str, facts: &Facts) -> Option<Name> {
+        let ask = |facts: &Facts| {
+            let name = facts.label(labels::USE_WAYPOINT).filter(|name| !name.is_empty())?;
+            let in_namespace = facts.label(labels::USE_WAYPOINT_NAMESPACE).unwrap_or(namespace);
+            Some(Name::new(in_namespace, name))
+        };
+        let own = ask(facts);
+        let asked = own.or_else(|| ask(&self.namespaces.get(namespace)?.facts))?;
+        // WP-09: `none` opts out, whatever the namespace says.
+        (!asked.name.eq_ignore_ascii_case("none")).then_some(asked)
+    }
+
+    /// WP-08: the listener's `allowedRoutes` say which namespaces may use a waypoint.
+    fn admits(&self, name: &Name, gateway: &Gateway, namespace: &str) -> bool {
+        let Some(listener) = gateway.mesh_listener() else { return false };
+        let allowed = listener.allowed_routes.as_ref().and_then(|routes| routes.namespaces.as_ref());
+        match allowed.and_then(|allowed| allowed.from.as_ref()).unwrap_or(&From::Same) {
+            From::All => true,
+            From::Same => name.namespace.as_ref() == namespace,
+            From::Selector => {
+                let Some(wanted) = allowed.and_then(|allowed| allowed.selector.as_ref()) else {
+                    return false;
+                };
+                selector::selects(wanted, &self.labels_of_namespace(namespace))
+            }
+        }
+    }
+
+    /// With the label that Kubernetes adds to every namespace.
+    fn labels_of_namespace(&self, namespace: &str) -> std::collections::BTreeMap<String, String> {
+        let mut labels = self.namespaces.get(namespace).map(|it| it.facts.labels.clone()).unwrap_or_default();
+        labels.insert(labels::NAMESPACE_NAME.to_owned(), namespace.to_owned());
+        labels
+    }
+
+    /// By host name if the status has one, else by address, else by the name of the generated Service.
+    fn address_of(&self, name: &Name, gateway: &Gateway) -> GatewayAddress {
+        let hostname = gateway.addresses.iter().find(|(kind, _)| kind.as_deref() == Some("Hostname"));
+        let address = gateway.addresses.iter().find_map(|(_, value)| value.parse().ok());
+        let destination = match (hostname, address) {
+            (Some((_, hostname)), _) => GatewayDestination::Hostname(NamespacedHostname::new(
+                name.namespace.clone(),
+                hostname.as_str(),
+            )),
+            (None, Some(ip)) => {
+                GatewayDestination::Address(NetworkAddress::new(self.settings.network.clone(), ip))
+            }
+            (None, None) => {
+                let service = Name::new(name.namespace.clone(), gateway.generated_name(name));
+                let hostname = self.hostname(&service);
+                GatewayDestination::Hostname(NamespacedHostname::new(name.namespace.clone(), hostname))
+            }
+        };
+        GatewayAddress { destination, hbone_mtls_port: HBONE_PORT }
+    }
+}

@@ -1,0 +1,99 @@
+//! VirtualServices and DestinationRules, with their hosts understood.
+
+use std::collections::BTreeSet;
+
+use super::host::HostPattern;
+use super::table::{Facts, Kept, Name};
+use super::{Cluster, Settings};
+use crate::objects::{self, DestinationRuleSpec, VirtualServiceSpec};
+
+/// What is used of a VirtualService.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct VirtualService {
+    pub(crate) facts: Facts,
+    pub(crate) hosts: Vec<HostPattern>,
+    /// The services its routes lead to, whether they exist or not.
+    pub(crate) leads_to: BTreeSet<Name>,
+    pub(crate) spec: VirtualServiceSpec,
+}
+
+/// What is used of a DestinationRule.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DestinationRule {
+    pub(crate) facts: Facts,
+    pub(crate) host: HostPattern,
+    pub(crate) spec: DestinationRuleSpec,
+}
+
+impl VirtualService {
+    pub(super) fn new(settings: &Settings, name: &Name, object: objects::VirtualService) -> Self {
+        let Kept { facts, spec } = Kept::new(&object.metadata, object.spec);
+        let hosts = spec.hosts.iter().map(|host| HostPattern::new(settings, &name.namespace, host));
+        let hosts = hosts.collect();
+        let mut object = VirtualService { facts, hosts, leads_to: BTreeSet::new(), spec };
+        let named =
+            object.destinations().filter_map(|(_, it)| settings.service_named(&name.namespace, &it.host));
+        object.leads_to = named.collect();
+        object
+    }
+
+    /// How closely it names a host; `None` if not at all.
+    pub(crate) fn rank(&self, host: &str) -> Option<usize> {
+        self.hosts.iter().filter(|it| it.matches(host)).map(HostPattern::rank).max()
+    }
+
+    /// It is about traffic inside the mesh.
+    pub(crate) fn is_for_mesh(&self) -> bool {
+        self.spec.gateways.is_empty() || self.spec.gateways.iter().any(|it| it == "mesh")
+    }
+
+    /// The hosts its routes lead to, each with the field that names it.
+    pub(crate) fn destinations(&self) -> impl Iterator<Item = (String, &objects::Destination)> {
+        let entries = self.spec.http.iter().enumerate();
+        entries.flat_map(|(at, entry)| {
+            let path = format!("spec.http[{at}]");
+            let routes = entry.route.iter().enumerate();
+            let routes = {
+                let path = path.clone();
+                routes.map(move |(at, it)| (format!("{path}.route[{at}].destination"), &it.destination))
+            };
+            let mirrors = entry.mirrors.iter().enumerate();
+            let mirrors = {
+                let path = path.clone();
+                mirrors.map(move |(at, it)| (format!("{path}.mirrors[{at}].destination"), &it.destination))
+            };
+            let mirror = entry.mirror.iter().map(move |it| (format!("{path}.mirror"), it));
+            routes.chain(mirror).chain(mirrors)
+        })
+    }
+}
+
+impl DestinationRule {
+    pub(super) fn new(settings: &Settings, name: &Name, object: objects::DestinationRule) -> Self {
+        let Kept { facts, spec } = Kept::new(&object.metadata, object.spec);
+        DestinationRule { facts, host: HostPattern::new(settings, &name.namespace, &spec.host), spec }
+    }
+}
+
+impl Cluster {
+    /// The DestinationRules that hold for a service: those of the first namespace that has any, of
+    /// the waypoint's, its own and the root namespace; there the ones that name it most closely,
+    /// oldest first.
+    pub(crate) fn destination_rules_of(&self, service: &Name) -> Vec<(&Name, &DestinationRule)> {
+        let host = self.hostname(service);
+        let waypoint = self
+            .services
+            .get(service)
+            .and_then(|it| self.attachment_of_service(service, it).waypoint().map(|it| it.gateway.namespace));
+        let own = [service.namespace.clone(), self.settings.root_namespace.clone()];
+        for namespace in waypoint.into_iter().chain(own) {
+            let all = self.destination_rules.in_namespace(&namespace);
+            let mut matching: Vec<_> = all.filter(|(_, rule)| rule.host.matches(&host)).collect();
+            let Some(best) = matching.iter().map(|(_, rule)| rule.host.rank()).max() else { continue };
+            matching.retain(|(_, rule)| rule.host.rank() == best);
+            matching.sort_by_key(|(name, rule)| (rule.facts.created, *name));
+            return matching;
+        }
+        Vec::new()
+    }
+}

@@ -1,0 +1,98 @@
+//! What the API server and Istio's webhook would refuse: checks beyond the shape of an object.
+
+mod http_route;
+mod kubernetes;
+mod policy;
+mod virtual_service;
+
+use std::fmt;
+
+use super::Object;
+
+/// More is not told about one object.
+const MOST: usize = 50;
+
+/// One thing that is wrong with an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// Where, for instance `spec.ports[0].port`.
+    pub field: String,
+    /// What, and what to write instead.
+    pub reason: String,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.reason)
+    }
+}
+
+/// Names what is wrong with an object; one with nothing wrong can be applied.
+pub fn validate(object: &Object) -> Vec<Invalid> {
+    let mut checks = Checks::default();
+    kubernetes::metadata(object, &mut checks);
+    match object {
+        Object::Namespace(_) | Object::ServiceAccount(_) | Object::Node(_) | Object::GatewayClass(_) => {}
+        Object::Pod(object) => kubernetes::pod(object, &mut checks),
+        Object::Deployment(object) => kubernetes::deployment(object, &mut checks),
+        Object::Service(object) => kubernetes::service(object, &mut checks),
+        Object::Gateway(object) => kubernetes::gateway(object, &mut checks),
+        Object::HttpRoute(object) => http_route::check(&object.spec, &mut checks),
+        Object::VirtualService(object) => virtual_service::check(&object.spec, &mut checks),
+        Object::DestinationRule(object) => virtual_service::check_destination_rule(&object.spec, &mut checks),
+        Object::AuthorizationPolicy(object) => policy::check(&object.spec, &mut checks),
+        Object::PeerAuthentication(object) => policy::check_peer_authentication(&object.spec, &mut checks),
+    }
+    checks.found
+}
+
+/// What has been found so far.
+#[derive(Default)]
+struct Checks {
+    found: Vec<Invalid>,
+}
+
+impl Checks {
+    fn fail(&mut self, field: impl Into<String>, reason: impl Into<String>) {
+        if self.found.len() < MOST {
+            self.found.push(Invalid { field: field.into(), reason: reason.into() });
+        }
+    }
+
+    fn port(&mut self, field: impl Into<String>, port: i32) {
+        if !(1..=65535).contains(&port) {
+            self.fail(field, format!("{port} is not a port; ports are 1 to 65535"));
+        }
+    }
+
+    fn at_most<T>(&mut self, field: impl Into<String>, items: &[T], most: usize) {
+        if items.len() > most {
+            self.fail(field, format!("{} entries are too many; at most {most} are possible", items.len()));
+        }
+    }
+
+    fn header_name(&mut self, field: impl Into<String>, name: &str) {
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            self.fail(field, format!("{name:?} is not the name of a header"));
+        }
+    }
+
+    fn header_value(&mut self, field: impl Into<String>, value: &str) {
+        if value.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f) {
+            self.fail(field, "control characters are not possible in a header");
+        }
+    }
+
+    fn pattern(&mut self, field: impl Into<String>, pattern: &str) {
+        if let Some(message) = crate::resources::find_pattern_error(pattern) {
+            self.fail(field, message);
+        }
+    }
+}
+
+/// The items that were there before, by index.
+fn repeated<T: Ord>(items: impl Iterator<Item = T>) -> Vec<usize> {
+    let mut seen = std::collections::BTreeSet::new();
+    items.enumerate().filter_map(|(at, item)| (!seen.insert(item)).then_some(at)).collect()
+}

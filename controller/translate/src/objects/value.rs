@@ -1,0 +1,105 @@
+//! Small values that several kinds share, checked where they are read so that errors name the line.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Which workloads an object is about; every label has to be there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LabelSelector {
+    /// The labels; none selects everything.
+    #[serde(default)]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// A port number, 1–65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Port(pub u16);
+
+impl<'de> Deserialize<'de> for Port {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(deserializer)?;
+        match u16::try_from(number) {
+            Ok(port) if port > 0 => Ok(Port(port)),
+            _ => Err(de::Error::custom(format_args!("{number} is not a port; ports are 1 to 65535"))),
+        }
+    }
+}
+
+/// A port number written as text, as policies do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortText(pub u16);
+
+impl<'de> Deserialize<'de> for PortText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.parse() {
+            Ok(port) if port > 0 => Ok(PortText(port)),
+            _ => Err(de::Error::custom(format_args!("{text:?} is not a port; ports are \"1\" to \"65535\""))),
+        }
+    }
+}
+
+impl Serialize for PortText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// An address or a block of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpBlock(pub IpNet);
+
+impl IpBlock {
+    /// `10.0.0.0/8`, or an address for itself.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.parse::<IpAddr>() {
+            Ok(address) => Some(IpBlock(address.into())),
+            Err(_) => text.parse().ok().map(|block: IpNet| IpBlock(block.trunc())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for IpBlock {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        IpBlock::parse(&text).ok_or_else(|| {
+            de::Error::custom(format_args!(
+                "{text:?} is not an address or a block of addresses, such as 10.0.0.1 or 10.0.0.0/8"
+            ))
+        })
+    }
+}
+
+impl Serialize for IpBlock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A share in per cent, 0–100, fractions allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Percent {
+    /// The share.
+    pub value: f64,
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Written {
+            #[serde(default)]
+            value: f64,
+        }
+        let value = Written::deserialize(deserializer)?.value;
+        match (0.0..=100.0).contains(&value) {
+            true => Ok(Percent { value }),
+            false => Err(de::Error::custom(format_args!("{value} is not a percentage; use 0 to 100"))),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! VirtualServices: routes in the order they are written (api.md §3.3).
+
+mod action;
+mod fault;
+mod matches;
+mod retry;
+
+use std::sync::Arc;
+
+use mesh_model::{Fault, Forward, HeaderChange, HttpMatch, HttpRule, Mirror, PerMillion, RuleAction};
+
+use super::problem::{Problem, find_pattern_error};
+use crate::cluster::{Cluster, Name, VirtualService};
+use crate::objects::{HeaderOperations, Headers, HttpRouteEntry, MirrorPolicy};
+
+/// What becomes of a VirtualService.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Translation {
+    pub(crate) rules: Vec<HttpRule>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Where an entry stands: what its references mean depends on it.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    cluster: &'a Cluster,
+    namespace: &'a str,
+    /// The port requests were made to; unknown when only the problems are asked for.
+    port: Option<u16>,
+}
+
+/// The rules for requests to one port of a bound service.
+pub(crate) fn translate(
+    cluster: &Cluster,
+    name: &Name,
+    virtual_service: &VirtualService,
+    port: Option<u16>,
+) -> Translation {
+    let mut translation = Translation::default();
+    let context = Context { cluster, namespace: &name.namespace, port };
+    for (at, entry) in virtual_service.spec.http.iter().enumerate() {
+        let path = format!("spec.http[{at}]");
+        let rule_name = match &entry.name {
+            Some(rule) => format!("VirtualService/{name}/{rule}"),
+            None => format!("VirtualService/{name}/{at}"),
+        };
+        let rules = translate_entry(context, entry, rule_name.into(), &path, &mut translation.problems);
+        translation.rules.extend(rules);
+    }
+    translation
+}
+
+/// One rule for each alternative, since what a rewrite replaces depends on what matched.
+fn translate_entry(
+    context: Context<'_>,
+    entry: &HttpRouteEntry,
+    name: Arc<str>,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<HttpRule> {
+    if entry.delegate.is_some() {
+        let message = "delegation is not supported by this release; the route is left out";
+        problems.push(Problem::unsupported(format!("{path}.delegate"), message));
+        return Vec::new();
+    }
+    if entry.cors_policy.is_some() {
+        let message = "is not honoured by this release; requests pass without it";
+        problems.push(Problem::unsupported(format!("{path}.corsPolicy"), message));
+    }
+    let (request_headers, response_headers) = headers(entry.headers.as_ref());
+    let (retry, attempt_timeout) =
+        retry::translate(entry.retries.as_ref(), &format!("{path}.retries"), problems);
+    let rule = HttpRule {
+        name,
+        matches: Vec::new(),
+        request_headers,
+        response_headers,
+        action: match check_rewrite(entry, path, problems) {
+            Ok(()) => action::translate(context, entry, path, problems),
+            // A request must not arrive under a path it should not have.
+            Err(()) => RuleAction::Forward(Forward { backends: Vec::new() }),
+        },
+        rewrite: None,
+        request_timeout: entry.timeout.map(|it| it.0).filter(|it| !it.is_zero()),
+        attempt_timeout,
+        retry,
+        fault: match &entry.fault {
+            Some(written) => fault::translate(written, &format!("{path}.fault"), problems),
+            None => Fault::default(),
+        },
+        mirrors: mirrors(context, entry, path, problems),
+    };
+    let matches = matches::translate(context, entry, path, problems).into_iter();
+    matches.map(|matched| finish(&rule, entry, matched)).collect()
+}
+
+/// Whether the pattern of a rewrite is one.
+fn check_rewrite(entry: &HttpRouteEntry, path: &str, problems: &mut Vec<Problem>) -> Result<(), ()> {
+    let written = entry.rewrite.as_ref().and_then(|it| it.uri_regex_rewrite.as_ref());
+    let Some(message) = written.and_then(|it| find_pattern_error(&it.pattern)) else { return Ok(()) };
+    let message = format!("{message}; its requests get status 500");
+    problems.push(Problem::unsupported(format!("{path}.rewrite.uriRegexRewrite"), message));
+    Err(())
+}
+
+/// The rule for one alternative.
+fn finish(rule: &HttpRule, entry: &HttpRouteEntry, mut matched: HttpMatch) -> HttpRule {
+    let mut rule = rule.clone();
+    let rewrite = entry.rewrite.as_ref().filter(|_| is_forwarded(&rule.action));
+    rule.rewrite = rewrite.map(|written| action::rewrite(written, &mut matched));
+    if let (RuleAction::Redirect(redirect), Some(written)) = (&mut rule.action, &entry.redirect)
+        && let Some(prefix) = &written.prefix_rewrite
+    {
+        redirect.path = Some(action::replace_matched(prefix, &mut matched));
+    }
+    if matched != HttpMatch::default() {
+        rule.matches.push(matched);
+    }
+    rule
+}
+
+/// Only what goes to a backend is rewritten.
+fn is_forwarded(action: &RuleAction) -> bool {
+    matches!(action, RuleAction::Forward(forward) if !forward.backends.is_empty())
+}
+
+/// Changes to requests and to responses.
+fn headers(written: Option<&Headers>) -> (HeaderChange, HeaderChange) {
+    let change = |operations: &HeaderOperations| {
+        let lower = |name: &str| Arc::<str>::from(name.to_ascii_lowercase());
+        let pairs = |map: &std::collections::BTreeMap<String, String>| {
+            map.iter().map(|(name, value)| (lower(name), value.as_str().into())).collect()
+        };
+        HeaderChange {
+            set: pairs(&operations.set),
+            add: pairs(&operations.add),
+            remove: operations.remove.iter().map(|name| lower(name)).collect(),
+        }
+    };
+    written.map(|it| (change(&it.request), change(&it.response))).unwrap_or_default()
+}
+
+fn mirrors(
+    context: Context<'_>,
+    entry: &HttpRouteEntry,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<Mirror> {
+    let whole = entry.mirror_percent.map(|percent| PerMillion(percent.min(100) * 10_000));
+    let share = entry.mirror_percentage.map(fault::per_million).or(whole).unwrap_or(PerMillion::ALL);
+    let one = entry.mirror.iter().map(|it| (format!("{path}.mirror"), it, share));
+    let many = entry.mirrors.iter().enumerate().map(|(at, MirrorPolicy { destination, percentage })| {
+        let share = percentage.map_or(PerMillion::ALL, fault::per_million);
+        (format!("{path}.mirrors[{at}].destination"), destination, share)
+    });
+    let mut mirrors = Vec::new();
+    for (path, destination, share) in one.chain(many) {
+        match action::resolve(context, destination) {
+            Ok(target) => mirrors.push(Mirror { backend: action::backend(target, 1, None), share }),
+            Err((reason, message)) => {
+                problems.push(Problem::new(path, reason, format!("{message}; nothing is mirrored")));
+            }
+        }
+    }
+    mirrors
+}

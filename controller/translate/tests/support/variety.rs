@@ -1,0 +1,239 @@
+//! Objects that have much to do with each other: few names, many ways to refer to them.
+
+use controller_translate::{Kind, Object};
+use serde_json::{Value, json};
+
+/// A number to draw choices from.
+pub(crate) struct Choice(pub(crate) u64);
+
+impl Choice {
+    fn below(&mut self, count: u64) -> u64 {
+        // The steps of a well-known generator: choices far from the first must still vary.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % count
+    }
+
+    fn of<T: Clone>(&mut self, items: &[T]) -> T {
+        items[usize::try_from(self.below(items.len() as u64)).unwrap()].clone()
+    }
+
+    fn maybe<T>(&mut self, make: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        (self.below(2) == 0).then(|| make(self))
+    }
+}
+
+const NAMESPACES: [&str; 3] = ["x", "y", "istio-system"];
+const SERVICES: [&str; 3] = ["a", "b", "w"];
+const WAYPOINTS: [&str; 3] = ["w", "v", "none"];
+const VERSIONS: [&str; 2] = ["v1", "v2"];
+
+fn labels(c: &mut Choice) -> Value {
+    let mut labels = serde_json::Map::new();
+    let pairs: [(&str, &[&str]); 7] = [
+        ("app", &["a", "b"]),
+        ("version", &VERSIONS),
+        ("istio.io/use-waypoint", &WAYPOINTS),
+        ("istio.io/use-waypoint-namespace", &NAMESPACES),
+        ("istio.io/waypoint-for", &["service", "workload", "all", "none"]),
+        ("istio.io/ingress-use-waypoint", &["true", "false"]),
+        ("istio.io/rev", &["default", "default", "other"]),
+    ];
+    for (name, values) in pairs {
+        if let Some(value) = c.maybe(|c| c.of(values)) {
+            labels.insert(name.into(), value.into());
+        }
+    }
+    labels.into()
+}
+
+pub(crate) fn object(c: &mut Choice) -> Object {
+    let kinds = [
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Pod,
+        Kind::Pod,
+        Kind::Service,
+        Kind::Service,
+        Kind::GatewayClass,
+        Kind::Gateway,
+        Kind::HttpRoute,
+        Kind::VirtualService,
+        Kind::DestinationRule,
+        Kind::AuthorizationPolicy,
+        Kind::PeerAuthentication,
+    ];
+    let kind = c.of(&kinds);
+    let namespace = c.of(&NAMESPACES);
+    let mut value = match kind {
+        Kind::Namespace => json!({ "metadata": { "name": namespace } }),
+        Kind::Node => json!({ "metadata": { "name": "node" } }),
+        Kind::GatewayClass => gateway_class(c),
+        Kind::Pod => pod(c),
+        Kind::Service => service(c),
+        Kind::Gateway => gateway(c),
+        Kind::HttpRoute => http_route(c),
+        Kind::VirtualService => virtual_service(c),
+        Kind::DestinationRule => destination_rule(c),
+        Kind::AuthorizationPolicy => authorization_policy(c),
+        Kind::PeerAuthentication => peer_authentication(c),
+        Kind::ServiceAccount | Kind::Deployment => unreachable!("not drawn"),
+    };
+    if kind.is_namespaced() {
+        value["metadata"]["namespace"] = namespace.into();
+    }
+    if value["metadata"].get("labels").is_none() {
+        value["metadata"]["labels"] = labels(c);
+    }
+    if kind == Kind::Node {
+        value["metadata"]["labels"] = json!({ "topology.kubernetes.io/zone": c.of(&["z1", "z2"]) });
+    }
+    value["metadata"]["creationTimestamp"] = c.of(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]).into();
+    Object::from_value(kind, value).unwrap()
+}
+
+fn gateway_class(c: &mut Choice) -> Value {
+    let controller = c.of(&["istio.io/mesh-controller", "example.com/other"]);
+    json!({ "metadata": { "name": "own" }, "spec": { "controllerName": controller } })
+}
+
+fn pod(c: &mut Choice) -> Value {
+    let ready = c.of(&["True", "True", "False"]);
+    let mut labels = labels(c);
+    if let Some(gateway) = c.maybe(|c| c.of(&["w", "v"])) {
+        labels["gateway.networking.k8s.io/gateway-name"] = gateway.into();
+    }
+    let name = c.of(&["p", "q"]);
+    json!({
+        "metadata": { "name": name, "labels": labels },
+        "spec": { "nodeName": "node", "containers": [
+            { "name": "c", "ports": [{ "name": c.of(&["web", "api"]), "containerPort": 8080 }] }
+        ] },
+        "status": { "podIP": "10.0.0.1", "conditions": [{ "type": "Ready", "status": ready }] }
+    })
+}
+
+fn service(c: &mut Choice) -> Value {
+    let name = c.of(&SERVICES);
+    let mut labels = labels(c);
+    if name == "w" {
+        labels["gateway.networking.k8s.io/gateway-name"] = "w".into();
+    }
+    let kind = c.of(&["ClusterIP", "ClusterIP", "ClusterIP", "ExternalName"]);
+    let second = c.maybe(|_| json!({ "name": "other", "port": 81, "targetPort": "web" }));
+    let ports: Vec<Value> =
+        [Some(json!({ "name": "http", "port": 80 })), second].into_iter().flatten().collect();
+    let ip = c.of(&["10.96.0.1", "10.96.0.1", "None"]);
+    json!({
+        "metadata": { "name": name, "labels": labels },
+        "spec": { "type": kind, "clusterIP": ip, "ports": ports, "selector": { "app": c.of(&["a", "b"]) } }
+    })
+}
+
+fn gateway(c: &mut Choice) -> Value {
+    let from = c.of(&["All", "Same", "Selector"]);
+    let mut gateway = json!({
+        "metadata": { "name": c.of(&["w", "v"]) },
+        "spec": {
+            "gatewayClassName": c.of(&["istio-waypoint", "istio-waypoint", "own", "istio"]),
+            "listeners": [{
+                "name": "mesh", "port": c.of(&[15008, 15008, 80]), "protocol": "HBONE",
+                "allowedRoutes": { "namespaces": {
+                    "from": from, "selector": { "matchLabels": { "app": "a" } }
+                } }
+            }]
+        }
+    });
+    if let Some(ip) = c.maybe(|c| c.of(&["10.96.9.1", "10.96.9.2"])) {
+        gateway["status"] = json!({ "addresses": [{ "type": "IPAddress", "value": ip }] });
+    }
+    gateway
+}
+
+fn backend(c: &mut Choice) -> Value {
+    let mut backend = json!({ "name": c.of(&SERVICES), "port": c.of(&[80, 81]) });
+    if let Some(namespace) = c.maybe(|c| c.of(&NAMESPACES)) {
+        backend["namespace"] = namespace.into();
+    }
+    backend
+}
+
+fn http_route(c: &mut Choice) -> Value {
+    let kind = c.of(&["Service", "Service", "Service", "Gateway"]);
+    let mut parent = json!({ "kind": kind, "name": c.of(&SERVICES) });
+    parent["group"] = if kind == "Service" { "" } else { "gateway.networking.k8s.io" }.into();
+    if let Some(namespace) = c.maybe(|c| c.of(&NAMESPACES)) {
+        parent["namespace"] = namespace.into();
+    }
+    if let Some(port) = c.maybe(|c| c.of(&[80, 81])) {
+        parent["port"] = port.into();
+    }
+    let mirror =
+        c.maybe(|c| json!([{ "type": "RequestMirror", "requestMirror": { "backendRef": backend(c) } }]));
+    json!({
+        "metadata": { "name": c.of(&["r", "s"]) },
+        "spec": { "parentRefs": [parent], "rules": [
+            { "backendRefs": [backend(c)], "filters": mirror, "matches": [{ "path": { "value": c.of(&["/", "/a"]) } }] }
+        ] }
+    })
+}
+
+fn host(c: &mut Choice) -> String {
+    match c.below(4) {
+        0 => "*".to_owned(),
+        1 => format!("*.{}.svc.cluster.local", c.of(&NAMESPACES)),
+        2 => format!("{}.{}.svc.cluster.local", c.of(&SERVICES), c.of(&NAMESPACES)),
+        _ => c.of(&SERVICES).to_owned(),
+    }
+}
+
+fn virtual_service(c: &mut Choice) -> Value {
+    let mut destination = json!({ "host": host(c).trim_start_matches('*') });
+    if let Some(subset) = c.maybe(|c| c.of(&VERSIONS)) {
+        destination["subset"] = subset.into();
+    }
+    if let Some(port) = c.maybe(|c| c.of(&[80, 81])) {
+        destination["port"] = json!({ "number": port });
+    }
+    json!({
+        "metadata": { "name": c.of(&["h", "i"]) },
+        "spec": { "hosts": [host(c)], "http": [{ "route": [{ "destination": destination }] }] }
+    })
+}
+
+fn destination_rule(c: &mut Choice) -> Value {
+    let subsets: Vec<Value> = (0..c.below(3))
+        .map(|_| json!({ "name": c.of(&VERSIONS), "labels": { c.of(&["version", "app"]): "v1" } }))
+        .collect();
+    json!({ "metadata": { "name": c.of(&["d", "e"]) }, "spec": { "host": host(c), "subsets": subsets } })
+}
+
+fn selector(c: &mut Choice) -> Option<Value> {
+    c.maybe(|c| json!({ "matchLabels": { "app": c.of(&["a", "b"]) } }))
+}
+
+fn authorization_policy(c: &mut Choice) -> Value {
+    let target = c.maybe(|c| match c.below(2) {
+        0 => json!([{ "group": "", "kind": "Service", "name": c.of(&SERVICES) }]),
+        _ => json!([{ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": c.of(&WAYPOINTS) }]),
+    });
+    let mut spec = json!({
+        "action": c.of(&["ALLOW", "DENY", "AUDIT"]),
+        "rules": [{ "to": [{ "operation": { "ports": [c.of(&["80", "81"])] } }] }]
+    });
+    match (target, selector(c)) {
+        (Some(target), _) => spec["targetRefs"] = target,
+        (None, Some(selector)) => spec["selector"] = selector,
+        (None, None) => {}
+    }
+    json!({ "metadata": { "name": c.of(&["l", "m"]) }, "spec": spec })
+}
+
+fn peer_authentication(c: &mut Choice) -> Value {
+    let modes = ["UNSET", "DISABLE", "PERMISSIVE", "STRICT"];
+    let mut spec = json!({ "mtls": { "mode": c.of(&modes) } });
+    if let Some(selector) = selector(c) {
+        spec["selector"] = selector;
+        spec["portLevelMtls"] = json!({ "8080": { "mode": c.of(&modes) }, "81": { "mode": c.of(&modes) } });
+    }
+    json!({ "metadata": { "name": c.of(&["n", "o"]) }, "spec": spec })
+}

@@ -1,0 +1,31 @@
+//! HBONE (wire.md §2): TCP connections as CONNECT streams over mTLS, accepted
+//! by [`serve`] and opened through a [`Pool`].
+//!
+//! What carries the bytes stays behind [`TlsStream`] and [`TunnelStream`]: a
+//! record layer or a framing of our own changes nothing for those who call.
+
+mod client;
+mod copy;
+mod error;
+mod keepalive;
+mod pool;
+mod request;
+mod server;
+mod settings;
+mod target;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod tunnel;
+
+pub use client::{ResponseInfo, connect_unpooled};
+pub use copy::copy_with_tcp;
+pub use error::{ConnectError, DialError, ServeError, TlsError};
+pub use http::StatusCode;
+pub use pool::{Pool, PoolKey};
+pub use request::{ConnectRequest, InvalidRequest};
+pub use server::{Incoming, serve};
+pub use settings::Settings;
+pub use target::{InvalidTarget, Target};
+pub use tls::TlsStream;
+pub use tunnel::TunnelStream;

@@ -1,0 +1,24 @@
+//! Identity made usable: keys, certificate requests, the CA's client and its
+//! signing side, the store that fetches and rotates certificates, and rustls
+//! configurations that verify SPIFFE identities.
+
+pub mod authority;
+mod ca;
+mod certificate;
+mod control_plane;
+pub mod key;
+mod pem;
+mod provider;
+pub mod store;
+#[cfg(test)]
+mod testing;
+pub mod tls;
+
+pub use ca::{CaClient, CaError, CertificateAuthority};
+pub use certificate::{Certificate, CertificateSummary, InvalidCertificate};
+pub use control_plane::{
+    AuthorizedChannel, ControlPlane, ControlPlaneError, ControlPlaneSettings, Credentials, RootSource,
+    TokenSource, explain,
+};
+pub use provider::{Profile, provider};
+pub use store::{IdentityError, Priority, State, Store, StoreSettings};

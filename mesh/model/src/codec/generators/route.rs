@@ -1,0 +1,178 @@
+//! Random service configurations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{host, labels, name, text};
+use crate::{
+    Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HeaderChange,
+    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
+    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+};
+
+fn duration() -> impl Strategy<Value = Duration> {
+    (1..1_000_000u64).prop_map(Duration::from_micros)
+}
+
+fn share() -> impl Strategy<Value = PerMillion> {
+    (0..=1_000_000u32).prop_map(PerMillion)
+}
+
+fn status() -> impl Strategy<Value = u16> {
+    200..=599u16
+}
+
+fn value() -> impl Strategy<Value = ValueMatch> {
+    prop_oneof![
+        text().prop_map(ValueMatch::Exact),
+        text().prop_map(ValueMatch::Prefix),
+        text().prop_map(ValueMatch::Regex),
+        text().prop_map(ValueMatch::PathPrefix),
+        Just(ValueMatch::Presence),
+    ]
+}
+
+fn named() -> impl Strategy<Value = Vec<NamedMatch>> {
+    vec((name(), value()).prop_map(|(name, value)| NamedMatch { name, value }), 0..3)
+}
+
+fn http_match() -> impl Strategy<Value = HttpMatch> {
+    let values = (option::of(value()), option::of(value()), option::of(value()), option::of(value()));
+    (values, any::<bool>(), (named(), named(), named()), option::of(name()), option::of(1..=u16::MAX))
+        .prop_map(|(values, ignore_path_case, named, source_namespace, port)| HttpMatch {
+            path: values.0,
+            method: values.1,
+            authority: values.2,
+            scheme: values.3,
+            ignore_path_case,
+            headers: named.0,
+            without_headers: named.1,
+            query_params: named.2,
+            source_namespace,
+            port,
+        })
+}
+
+fn header_change() -> impl Strategy<Value = HeaderChange> {
+    (vec((name(), text()), 0..3), vec((name(), text()), 0..3), vec(name(), 0..3))
+        .prop_map(|(set, add, remove)| HeaderChange { set, add, remove })
+}
+
+fn backend() -> impl Strategy<Value = Backend> {
+    let target = prop_oneof![
+        (host(), any::<u16>(), option::of(name()))
+            .prop_map(|(service, port, subset)| BackendTarget::Service { service, port, subset }),
+        status().prop_map(|status| BackendTarget::Invalid { status }),
+    ];
+    (target, any::<u32>(), header_change(), header_change()).prop_map(
+        |(target, weight, request_headers, response_headers)| Backend {
+            target,
+            weight,
+            request_headers,
+            response_headers,
+        },
+    )
+}
+
+fn path_change() -> impl Strategy<Value = PathChange> {
+    prop_oneof![
+        text().prop_map(PathChange::Full),
+        text().prop_map(PathChange::Prefix),
+        (text(), text()).prop_map(|(pattern, substitution)| PathChange::Regex { pattern, substitution }),
+    ]
+}
+
+fn redirect() -> impl Strategy<Value = Redirect> {
+    use PortDerivation::{FromListener, FromProtocolDefault, FromRequestPort};
+    (
+        select(vec![301, 302, 303, 307, 308]),
+        (option::of(name()), option::of(name())),
+        option::of(1..=u16::MAX),
+        select(vec![FromListener, FromProtocolDefault, FromRequestPort]),
+        option::of(path_change()),
+    )
+        .prop_map(|(status, (scheme, host), port, port_derivation, path)| Redirect {
+            status,
+            scheme,
+            host,
+            port,
+            port_derivation,
+            path,
+        })
+}
+
+fn action() -> impl Strategy<Value = RuleAction> {
+    prop_oneof![
+        vec(backend(), 0..3).prop_map(|backends| RuleAction::Forward(Forward { backends })),
+        redirect().prop_map(RuleAction::Redirect),
+        (status(), vec(any::<u8>(), 0..9)).prop_map(|(status, body)| {
+            RuleAction::DirectResponse(DirectResponse { status, body: body.into() })
+        }),
+    ]
+}
+
+fn retry() -> impl Strategy<Value = Retry> {
+    (any::<u32>(), vec(status(), 0..3), vec(name(), 0..3), duration(), any::<bool>()).prop_map(
+        |(attempts, codes, conditions, backoff, avoid_previous_hosts)| Retry {
+            attempts,
+            codes,
+            conditions,
+            backoff,
+            avoid_previous_hosts,
+        },
+    )
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let delay = (duration(), share()).prop_map(|(fixed, share)| Delay { fixed, share });
+    let error = prop_oneof![status().prop_map(AbortError::Http), (0..=16u32).prop_map(AbortError::Grpc)];
+    let abort = (error, share()).prop_map(|(error, share)| Abort { error, share });
+    (option::of(delay), option::of(abort)).prop_map(|(delay, abort)| Fault { delay, abort })
+}
+
+fn rewrite() -> impl Strategy<Value = Rewrite> {
+    (option::of(name()), option::of(path_change())).prop_map(|(authority, path)| Rewrite { authority, path })
+}
+
+fn http_rule() -> impl Strategy<Value = HttpRule> {
+    let mirror = (backend(), share()).prop_map(|(backend, share)| Mirror { backend, share });
+    (
+        (text(), vec(http_match(), 0..3), header_change(), header_change(), action()),
+        (option::of(rewrite()), option::of(duration()), option::of(duration())),
+        (retry(), fault(), vec(mirror, 0..3)),
+    )
+        .prop_map(|(rule, (rewrite, request_timeout, attempt_timeout), (retry, fault, mirrors))| {
+            HttpRule {
+                name: rule.0,
+                matches: rule.1,
+                request_headers: rule.2,
+                response_headers: rule.3,
+                action: rule.4,
+                rewrite,
+                request_timeout,
+                attempt_timeout,
+                retry,
+                fault,
+                mirrors,
+            }
+        })
+}
+
+pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig> {
+    let port = (vec(http_rule(), 0..3), any::<bool>())
+        .prop_map(|(http_rules, governed)| PortConfig { http_rules, governed });
+    let subsets = btree_map(name(), labels(), 0..3).prop_map(|subsets| {
+        let subset = |(name, labels): (Arc<str>, _)| Subset { name, labels };
+        subsets.into_iter().map(subset).collect()
+    });
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets).prop_map(|(key, ports, subsets)| ServiceConfig {
+        key,
+        ports,
+        subsets,
+    })
+}

@@ -1,0 +1,74 @@
+//! `adit.waypoint.v1.ServiceConfig`: what shapes the requests to a service, both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesh_proto::adit::waypoint::v1 as proto;
+
+use super::DecodeError;
+use super::field::{each, named, parse_message, port};
+use super::http_rule;
+use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
+
+/// The type URL of these resources.
+pub const TYPE_URL: &str = mesh_proto::type_urls::SERVICE_CONFIG;
+
+/// Reads a resource as it arrives on a discovery stream.
+pub fn from_bytes(bytes: &[u8]) -> Result<ServiceConfig, DecodeError> {
+    decode(parse_message(bytes)?)
+}
+
+/// The configuration a ServiceConfig resource describes.
+pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> {
+    let mut ports = BTreeMap::new();
+    let entries: Vec<(u16, PortConfig)> = each("ports", wire.ports, decode_port)?;
+    for (number, config) in entries {
+        if ports.insert(number, config).is_some() {
+            return Err(DecodeError::new(format!("port {number} is there twice")).within("ports"));
+        }
+    }
+    let subsets: Vec<Subset> = each("subsets", wire.subsets, decode_subset)?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = subsets.iter().find(|subset| !names.insert(&subset.name)) {
+        return Err(DecodeError::new(format!("{:?} is there twice", twice.name)).within("subsets"));
+    }
+    let key = NamespacedHostname::new(wire.namespace, named("hostname", &wire.hostname)?);
+    Ok(ServiceConfig { key, ports, subsets })
+}
+
+/// A configuration as a ServiceConfig resource.
+pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
+    proto::ServiceConfig {
+        namespace: config.key.namespace.to_string(),
+        hostname: config.key.hostname.to_string(),
+        ports: config.ports.iter().map(encode_port).collect(),
+        subsets: config.subsets.iter().map(encode_subset).collect(),
+    }
+}
+
+fn decode_port(wire: proto::PortConfig) -> Result<(u16, PortConfig), DecodeError> {
+    let http_rules = each("http_rules", wire.http_rules, http_rule::decode)?;
+    Ok((port("port", wire.port)?, PortConfig { http_rules, governed: wire.governed }))
+}
+
+fn encode_port((number, config): (&u16, &PortConfig)) -> proto::PortConfig {
+    proto::PortConfig {
+        port: (*number).into(),
+        http_rules: config.http_rules.iter().map(http_rule::encode).collect(),
+        governed: config.governed,
+    }
+}
+
+fn decode_subset(wire: proto::Subset) -> Result<Subset, DecodeError> {
+    let labels = wire.labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    Ok(Subset { name: named("name", &wire.name)?, labels })
+}
+
+fn encode_subset(subset: &Subset) -> proto::Subset {
+    proto::Subset {
+        name: subset.name.to_string(),
+        labels: subset.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

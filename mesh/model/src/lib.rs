@@ -1,0 +1,32 @@
+//! The mesh's values without I/O: who a workload is, where it can be reached,
+//! what may talk to it and how requests to a service are routed; and the codec
+//! between them and the wire, both ways.
+
+pub mod codec;
+mod identity;
+mod network;
+mod policy;
+mod route;
+mod service;
+mod workload;
+
+pub use codec::DecodeError;
+pub use codec::address::AddressResource;
+pub use identity::{Identity, InvalidIdentity};
+pub use network::{
+    GatewayAddress, GatewayDestination, NamespacedHostname, NetworkAddress, NetworkCidr, ParseNameError,
+};
+pub use policy::{Action, Clause, Match, Policy, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch};
+pub use route::{
+    Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HeaderChange,
+    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
+    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+};
+pub use service::{
+    AppProtocol, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service,
+    ServicePort, Visibility, WeightedWaypoint,
+};
+pub use workload::{
+    ApplicationTunnel, ApplicationTunnelProtocol, Health, Locality, NetworkMode, PortMap, TunnelProtocol,
+    Uid, Workload, WorkloadKind,
+};

@@ -1,0 +1,10 @@
+//! What every program of the mesh needs to run: logging, worker threads, drain,
+//! readiness, shutdown, an admin server and typed environment variables.
+
+pub mod admin;
+pub mod drain;
+pub mod env;
+pub mod logging;
+pub mod readiness;
+pub mod shutdown;
+pub mod workers;

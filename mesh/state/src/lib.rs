@@ -1,0 +1,40 @@
+//! What a proxy knows of the mesh. One [`Writer`] applies batches, any number of
+//! [`Reader`]s look at immutable [`Snapshot`]s without locks; [`resolve`] answers
+//! where a connection goes and [`balance`] which endpoint takes it.
+
+pub mod balance;
+mod endpoints;
+mod handlers;
+mod intern;
+mod multimap;
+mod policies;
+mod reader;
+pub mod resolve;
+mod services;
+mod snapshot;
+pub mod waypoint;
+mod workloads;
+mod writer;
+
+use std::sync::Arc;
+
+pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler};
+pub use reader::Reader;
+pub use resolve::{Endpoint, GatewayHop, NextHop, Query, ResolveError, WaypointHop, resolve};
+pub use snapshot::Snapshot;
+pub use waypoint::{Served, find_served, serves_as_waypoint_for};
+pub use writer::{Edit, Writer};
+
+/// An empty store.
+pub fn new() -> (Writer, Reader) {
+    writer::store(Snapshot::default())
+}
+
+/// An empty store that prefers services of one namespace where neither the
+/// client's namespace nor `canonical` decides (wire.md §5.6).
+pub fn with_preferred_namespace(namespace: impl Into<Arc<str>>) -> (Writer, Reader) {
+    writer::store(Snapshot::preferring(namespace.into()))
+}
+
+#[cfg(test)]
+mod samples;

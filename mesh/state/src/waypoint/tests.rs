@@ -1,0 +1,97 @@
+//! For whom a workload is the waypoint.
+
+use mesh_model::{WeightedWaypoint, Workload};
+
+use super::*;
+use crate::samples::{
+    address, endpoint, gateway, gateway_at, in_namespace, ip, key, pod, port, service, snapshot,
+};
+
+fn waypoint() -> Workload {
+    endpoint("wp", "10.0.0.9", "waypoint")
+}
+
+fn name(served: Option<Served>) -> Option<String> {
+    served.map(|served| match served {
+        Served::Workload(workload) => workload.name.to_string(),
+        Served::Service(service) => service.key.to_string(),
+    })
+}
+
+#[test]
+fn hb_06_only_what_names_a_waypoint_in_its_own_kind_is_served() {
+    let snapshot = snapshot(|edit| {
+        edit.insert_service(Service {
+            ports: vec![port(15008, 15008)],
+            ..service("waypoint", &["10.96.0.9"])
+        });
+        edit.insert_workload(waypoint());
+        edit.insert_service(Service {
+            waypoint: Some(gateway("waypoint")),
+            ..service("bound", &["10.96.0.1"])
+        });
+        edit.insert_workload(endpoint("behind-bound", "10.0.0.1", "bound"));
+        edit.insert_service(service("free", &["10.96.0.2"]));
+        let bound =
+            Workload { waypoint: Some(gateway("waypoint")), ..endpoint("bound-pod", "10.0.0.2", "free") };
+        edit.insert_workload(bound);
+        edit.insert_service(Service {
+            waypoint: Some(gateway("other")),
+            ..service("elsewhere", &["10.96.0.3"])
+        });
+        edit.insert_service(Service {
+            waypoint: Some(gateway_at("", "10.96.0.9")),
+            ..service("by-vip", &["10.96.0.4"])
+        });
+        edit.insert_service(Service {
+            waypoint: Some(gateway_at("", "10.0.0.9")),
+            ..service("by-ip", &["10.96.0.5"])
+        });
+    });
+    for (at, served) in [
+        ("10.96.0.1", Some("prod/bound.prod")),
+        ("10.0.0.1", None), // the service has it, the pod has not
+        ("10.0.0.2", Some("bound-pod")),
+        ("10.96.0.2", None), // the pod has it, the service has not
+        ("10.96.0.3", None),
+        ("10.96.0.4", Some("prod/by-vip.prod")),
+        ("10.96.0.5", Some("prod/by-ip.prod")),
+        ("10.0.0.9", None), // itself
+        ("1.1.1.1", None),
+    ] {
+        assert_eq!(name(find_served(&snapshot, &waypoint(), &address(at))).as_deref(), served, "{at}");
+        assert_eq!(serves_as_waypoint_for(&snapshot, &waypoint(), ip(at)), served.is_some(), "{at}");
+        assert!(!serves_as_waypoint_for(&snapshot, &pod("stranger", "10.0.0.50"), ip(at)), "{at}");
+    }
+}
+
+#[test]
+fn wp_22_a_canary_serves_as_well() {
+    let weighted = vec![WeightedWaypoint { destination: gateway("waypoint"), weight: 0 }];
+    let web = Service {
+        waypoint: Some(gateway("other")),
+        weighted_waypoints: weighted,
+        ..service("web", &["10.96.0.1"])
+    };
+    let snapshot = snapshot(|edit| edit.insert_service(web));
+    assert!(
+        serves_as_waypoint_for(&snapshot, &waypoint(), ip("10.96.0.1")),
+        "connections may have begun before"
+    );
+}
+
+#[test]
+fn wp_14_of_services_that_share_an_address_the_bound_one_is_served() {
+    let snapshot = snapshot(|edit| {
+        edit.insert_service(Service {
+            canonical: true,
+            ..in_namespace("aaa", service("web", &["10.96.0.1"]))
+        });
+        edit.insert_service(Service {
+            waypoint: Some(gateway("waypoint")),
+            ..service("web", &["10.96.0.1"])
+        });
+    });
+    let served = find_served(&snapshot, &waypoint(), &address("10.96.0.1"));
+    assert_eq!(name(served), Some(key("web").to_string()));
+}

@@ -1,0 +1,159 @@
+//! The side of the only one who changes things.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use mesh_model::{NamespacedHostname, Policy, PolicyKey, Service, ServiceConfig, Uid, Workload};
+use tokio::sync::watch;
+
+use crate::intern::Interner;
+use crate::reader::Shared;
+use crate::{AddressHandler, AuthorizationHandler, Reader, ServiceConfigHandler, Snapshot};
+
+/// Applies batches of changes; readers see each batch at once.
+pub struct Writer {
+    store: Arc<Mutex<Store>>,
+}
+
+pub(crate) struct Store {
+    snapshot: Snapshot,
+    interner: Interner,
+    shared: Arc<Shared>,
+}
+
+pub(crate) fn store(snapshot: Snapshot) -> (Writer, Reader) {
+    let shared = Arc::new(Shared {
+        current: ArcSwap::from_pointee(snapshot.clone()),
+        addresses: watch::Sender::new(0),
+        policies: watch::Sender::new(0),
+        configs: watch::Sender::new(0),
+    });
+    let reader = Reader { shared: shared.clone() };
+    let store = Store { snapshot, interner: Interner::new(), shared };
+    (Writer { store: Arc::new(Mutex::new(store)) }, reader)
+}
+
+impl Writer {
+    /// Applies one batch.
+    pub fn change(&self, change: impl FnOnce(&mut Edit<'_>)) {
+        apply(&self.store, change);
+    }
+
+    /// Takes workloads and services from a discovery stream.
+    pub fn address_handler(&self) -> AddressHandler {
+        AddressHandler::new(self.store.clone())
+    }
+
+    /// Takes policies from a discovery stream.
+    pub fn authorization_handler(&self) -> AuthorizationHandler {
+        AuthorizationHandler::new(self.store.clone())
+    }
+
+    /// Takes service configurations from a discovery stream.
+    pub fn service_config_handler(&self) -> ServiceConfigHandler {
+        ServiceConfigHandler::new(self.store.clone())
+    }
+}
+
+/// Applies one batch and shows it to the readers.
+pub(crate) fn apply(store: &Mutex<Store>, change: impl FnOnce(&mut Edit<'_>)) {
+    let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+    let Store { snapshot, interner, shared } = &mut *store;
+    let mut edit = Edit { snapshot, interner, addresses: false, policies: false, configs: false };
+    change(&mut edit);
+    let (addresses, policies, configs) = (edit.addresses, edit.policies, edit.configs);
+    if addresses || policies || configs {
+        shared.current.store(Arc::new(snapshot.clone()));
+    }
+    for (changed, version) in
+        [(addresses, &shared.addresses), (policies, &shared.policies), (configs, &shared.configs)]
+    {
+        if changed {
+            version.send_modify(|version| *version += 1);
+        }
+    }
+}
+
+/// One batch of changes. What is inserted replaces what has the same name.
+pub struct Edit<'a> {
+    snapshot: &'a mut Snapshot,
+    interner: &'a mut Interner,
+    addresses: bool,
+    policies: bool,
+    configs: bool,
+}
+
+impl Edit<'_> {
+    /// A workload is there, or is different.
+    pub fn insert_workload(&mut self, mut workload: Workload) {
+        if self.snapshot.workloads.find(&workload.uid).is_some_and(|known| **known == workload) {
+            return;
+        }
+        self.interner.workload(&mut workload);
+        self.update_workload(&workload.uid.clone(), Some(&Arc::new(workload)));
+    }
+
+    /// A workload is gone.
+    pub fn remove_workload(&mut self, uid: &Uid) {
+        if self.snapshot.workloads.find(uid).is_some() {
+            self.update_workload(uid, None);
+        }
+    }
+
+    fn update_workload(&mut self, uid: &Uid, new: Option<&Arc<Workload>>) {
+        let old = self.snapshot.workloads.update(uid, new);
+        self.snapshot.endpoints.update(old.as_deref(), new);
+        self.addresses = true;
+        if let (Some(old), Some(new)) = (&old, new) {
+            self.policies |=
+                old.authorization_policies != new.authorization_policies || old.namespace != new.namespace;
+        }
+    }
+
+    /// A service is there, or is different.
+    pub fn insert_service(&mut self, mut service: Service) {
+        if self.snapshot.services.find(&service.key).is_some_and(|known| **known == service) {
+            return;
+        }
+        self.interner.service(&mut service);
+        self.snapshot.services.update(&service.key.clone(), Some(&Arc::new(service)));
+        self.addresses = true;
+    }
+
+    /// A service is gone. Its endpoints stay known, it may come back.
+    pub fn remove_service(&mut self, key: &NamespacedHostname) {
+        self.addresses |= self.snapshot.services.update(key, None).is_some();
+    }
+
+    /// A policy is there, or is different.
+    pub fn insert_policy(&mut self, mut policy: Policy) {
+        if self.snapshot.policies.find(&policy.key).is_some_and(|known| **known == policy) {
+            return;
+        }
+        self.interner.policy(&mut policy);
+        self.snapshot.policies.update(&policy.key.clone(), Some(&Arc::new(policy)));
+        self.policies = true;
+    }
+
+    /// A policy is gone.
+    pub fn remove_policy(&mut self, key: &PolicyKey) {
+        self.policies |= self.snapshot.policies.update(key, None).is_some();
+    }
+
+    /// A service configuration is there, or is different.
+    pub fn insert_service_config(&mut self, config: ServiceConfig) {
+        if self.snapshot.configs.get(&config.key).is_some_and(|known| **known == config) {
+            return;
+        }
+        self.snapshot.configs.insert_mut(config.key.clone(), Arc::new(config));
+        self.configs = true;
+    }
+
+    /// A service configuration is gone.
+    pub fn remove_service_config(&mut self, key: &NamespacedHostname) {
+        self.configs |= self.snapshot.configs.remove_mut(key);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! What the proxies tell of their work. One report object per connection or
+//! request feeds metric and access log, so that they cannot disagree; beside them
+//! the headers by which proxies tell each other whose traffic it is.
+
+pub mod baggage;
+mod connection;
+mod dns;
+mod families;
+pub mod forwarded;
+mod http_metrics;
+mod labels;
+mod party;
+mod process;
+mod registry;
+mod request;
+mod request_log;
+mod response_flags;
+mod series;
+mod tcp_metrics;
+pub mod traceparent;
+
+pub use baggage::Baggage;
+pub use connection::{Addresses, ConnectionReport, Failure, early_denial};
+pub use dns::{DnsLabels, DnsMetrics, DnsProtocol};
+pub use families::{PodMetrics, XdsMetrics};
+pub use http_metrics::HttpMetrics;
+pub use party::{Direction, Party, Reporter, Security, ServiceRef};
+pub use registry::Registry;
+pub use request::{RequestEnd, RequestReport, RequestSource};
+pub use request_log::{LogEncoding, RequestDetails};
+pub use response_flags::{RequestFlags, ResponseFlag};
+pub use tcp_metrics::{OpenSocket, TcpMetrics};
+pub use traceparent::TraceParent;

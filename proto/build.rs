@@ -1,0 +1,27 @@
+//! Compiles the `.proto` files with protox, so that no `protoc` is needed.
+
+use std::error::Error;
+
+const FILES: [&str; 7] = [
+    "istio/workload/workload.proto",
+    "istio/security/authorization.proto",
+    "istio/ca/ca.proto",
+    "istio/zds/zds.proto",
+    "envoy/service/discovery/v3/discovery.proto",
+    "google/rpc/status.proto",
+    "adit/waypoint/v1/waypoint.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    println!("cargo:rerun-if-changed=envoy/config/core/v3/base.proto");
+    let files = protox::compile(FILES, ["."])?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        // Sorted maps make equal messages equal bytes, which versions rely on.
+        .btree_map(".")
+        .compile_fds(files)?;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! The control plane: resources from the controller, certificates from the CA.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_identity::{CaClient, ControlPlane, ControlPlaneSettings, Store, StoreSettings, TokenSource};
+use mesh_model::Identity;
+use mesh_proto::discovery::Node;
+use mesh_runtime::drain::DrainWatcher;
+use mesh_runtime::readiness::ReadinessTask;
+use mesh_state::Writer;
+use mesh_xds::{Client, ConnectError, Handler, NodeId};
+
+use crate::config::{Config, Remote};
+
+/// Between two looks whether the CA has answered.
+const CERTIFICATE_PAUSE: Duration = Duration::from_millis(500);
+
+/// The waypoint's certificates.
+pub(crate) fn certificate_store(config: &Config) -> anyhow::Result<Store> {
+    let ca = ControlPlane::new(control_plane(config, &config.ca))?;
+    let client = CaClient::new(ca, config.certificate_ttl);
+    Ok(Store::new(Arc::new(client), StoreSettings::default()))
+}
+
+/// Holds the waypoint unready until it can prove who it is.
+pub(crate) async fn hold_until_certified(certificates: Store, own: Identity, unready: ReadinessTask) {
+    while certificates.fetch(&own).await.is_err() {
+        tokio::time::sleep(CERTIFICATE_PAUSE).await;
+    }
+    unready.done();
+}
+
+/// Keeps a stream to the controller open until the drain starts.
+pub(crate) fn follow_controller(
+    config: &Config,
+    writer: &Writer,
+    unready: ReadinessTask,
+    drain: DrainWatcher,
+) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
+    let controller = ControlPlane::new(control_plane(config, &config.controller))?;
+    let connect = move || {
+        let channel = controller.channel().map_err(|error| ConnectError(error.into()));
+        std::future::ready(channel)
+    };
+    let handlers: Vec<Box<dyn Handler>> =
+        vec![Box::new(writer.address_handler()), Box::new(writer.service_config_handler())];
+    let client = Client::new(connect, node(config), handlers);
+    Ok(async move {
+        let stop = async {
+            drain.signaled().await;
+        };
+        client.run(|| unready.done(), stop).await;
+    })
+}
+
+fn control_plane(config: &Config, remote: &Remote) -> ControlPlaneSettings {
+    ControlPlaneSettings {
+        address: remote.address.clone(),
+        root: remote.root.as_str().into(),
+        token: TokenSource::from(config.token.as_str()),
+        cluster_id: config.place.cluster_id.clone(),
+        verified_name: remote.verified_name.clone(),
+        headers: Vec::new(),
+    }
+}
+
+/// How a waypoint names itself (wire.md §5.1).
+fn node(config: &Config) -> Node {
+    let own = &config.own;
+    let id = NodeId {
+        kind: "waypoint".to_owned(),
+        ip: own.ip,
+        name: own.name.clone(),
+        namespace: own.namespace.clone(),
+        domain: format!("{}.svc.cluster.local", own.namespace),
+    };
+    let text = |value: &str| prost_types::Value {
+        kind: Some(prost_types::value::Kind::StringValue(value.to_owned())),
+    };
+    let fields = [
+        ("NAME", own.name.as_str()),
+        ("NAMESPACE", &own.namespace),
+        ("INSTANCE_IPS", &own.ip.to_string()),
+        ("SERVICE_ACCOUNT", &own.service_account),
+        ("NODE_NAME", &own.node),
+        ("CLUSTER_ID", &config.place.cluster_id),
+    ]
+    .map(|(name, value)| (name.to_owned(), text(value)));
+    let metadata = prost_types::Struct { fields: fields.into() };
+    Node { id: id.to_string(), metadata: Some(metadata), ..Node::default() }
+}

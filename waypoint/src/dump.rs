@@ -1,0 +1,75 @@
+//! What the waypoint knows, as JSON for whoever looks for a reason.
+
+use mesh_identity::Store;
+use mesh_model::{ServiceConfig, TunnelProtocol};
+use mesh_state::{Reader, Snapshot};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+
+/// Everything, pretty and in order.
+pub(crate) fn dump(config: &Config, reader: &Reader, certificates: &Store) -> String {
+    let snapshot = reader.snapshot();
+    let certificates: Vec<Value> = certificates
+        .snapshot()
+        .into_iter()
+        .map(|(identity, state)| json!({ "identity": identity.to_string(), "state": state.to_string() }))
+        .collect();
+    let whole = json!({
+        "version": { "version": env!("CARGO_PKG_VERSION") },
+        "config": config,
+        "certificates": certificates,
+        "services": sorted(services(&snapshot), "service"),
+        "workloads": sorted(workloads(&snapshot), "uid"),
+        "routes": sorted(snapshot.service_configs().map(|config| routes(config)).collect(), "service"),
+    });
+    format!("{whole:#}\n")
+}
+
+fn sorted(mut values: Vec<Value>, key: &str) -> Vec<Value> {
+    values.sort_by(|a, b| a[key].as_str().cmp(&b[key].as_str()));
+    values
+}
+
+fn services(snapshot: &Snapshot) -> Vec<Value> {
+    let service = |service: &std::sync::Arc<mesh_model::Service>| {
+        let ports = service.ports.iter().map(|port| {
+            let protocol = format!("{:?}", port.app_protocol);
+            json!({ "port": port.service_port, "targetPort": port.target_port, "protocol": protocol })
+        });
+        json!({
+            "service": service.key.to_string(),
+            "addresses": service.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "ports": ports.collect::<Vec<_>>(),
+            "waypoint": service.waypoint.as_ref().map(|waypoint| waypoint.destination.to_string()),
+            "endpoints": snapshot.endpoints(&service.key).map(|(workload, _)| workload.uid.to_string()).collect::<Vec<_>>(),
+        })
+    };
+    snapshot.services().map(service).collect()
+}
+
+fn workloads(snapshot: &Snapshot) -> Vec<Value> {
+    let workload = |workload: &std::sync::Arc<mesh_model::Workload>| {
+        json!({
+            "uid": workload.uid.to_string(),
+            "addresses": workload.addresses,
+            "identity": workload.identity().to_string(),
+            "protocol": if workload.tunnel == TunnelProtocol::Hbone { "HBONE" } else { "TCP" },
+            "health": format!("{:?}", workload.health),
+            "labels": workload.labels.iter().map(|(k, v)| (k.to_string(), json!(&**v))).collect::<serde_json::Map<_, _>>(),
+        })
+    };
+    snapshot.workloads().map(workload).collect()
+}
+
+fn routes(config: &ServiceConfig) -> Value {
+    let ports = config.ports.iter().map(|(number, port)| {
+        let rules = port.http_rules.iter().map(|rule| format!("{rule:?}"));
+        json!({ "port": number, "governed": port.governed, "rules": rules.collect::<Vec<_>>() })
+    });
+    json!({
+        "service": config.key.to_string(),
+        "ports": ports.collect::<Vec<_>>(),
+        "subsets": config.subsets.iter().map(|subset| subset.name.to_string()).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,188 @@
+//! The path of a request, from the client's connection to a backend and back:
+//! [`answer`] is the list of its steps.
+
+mod attempts;
+mod body;
+mod fault;
+mod headers;
+mod mirror;
+mod normalise;
+mod path;
+mod redirect;
+mod reply;
+mod report;
+mod request_id;
+mod response;
+mod retry;
+mod server;
+mod upgrade;
+mod version;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue, SERVER};
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use mesh_telemetry::RequestFlags;
+use tokio::time::Instant;
+
+use crate::routes::{Action, Backend, PathMatched, Rule, Subject, Verdict};
+use crate::tunnel::Tunnel;
+use crate::upstream::Answer;
+use attempts::Outgoing;
+use body::BodySource;
+use normalise::Kind;
+use reply::Reply;
+use report::Exchange;
+use response::ResponseBody;
+
+pub(crate) use body::RequestBody;
+pub(crate) use headers::HeaderEdit;
+pub(crate) use path::PathEdit;
+pub(crate) use redirect::Redirection;
+pub(crate) use retry::{Failure, RetryPolicy};
+pub(crate) use server::serve;
+
+const UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+
+/// Answers one request that came through a tunnel.
+pub(crate) async fn answer(tunnel: Arc<Tunnel>, mut request: Request<Incoming>) -> Response<ResponseBody> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let (mut head, body) = request.into_parts();
+    let kind = Kind::of(&head);
+    let mut exchange = Exchange::begin(&tunnel, &head, kind);
+
+    let routed = async {
+        normalise::normalise(&mut head, kind)?;
+        request_id::ensure(&mut head.headers);
+        let (rule, matched) = route(&tunnel, &head)?;
+        exchange.routed(&rule.name);
+        let fault = fault::throw(&rule.fault);
+        exchange.flag(fault.flags());
+        fault.inject().await?;
+        Ok::<_, Reply>((rule, matched))
+    };
+    let (rule, matched) = match routed.await {
+        Ok(routed) => routed,
+        Err(reply) => return reply::respond(reply, kind, None, exchange),
+    };
+
+    let begin = Instant::now();
+    let deadline = attempts::deadline_of(&rule, begin);
+    let forwarded = async {
+        let backend = backend_of(&rule, &head, matched, &tunnel)?;
+        change_request(&rule, backend, &mut head, matched)?;
+        let outgoing = Outgoing { head, body: BodySource::new(body, exchange.received()), kind };
+        mirror::send_copies(&tunnel, &rule, &outgoing);
+        let answer =
+            attempts::run(&tunnel, &rule, &backend.destination, &outgoing, &mut exchange, deadline).await?;
+        Ok::<_, Reply>((answer, backend))
+    };
+    match forwarded.await {
+        Ok((answer, backend)) => {
+            let upstream_time = begin.elapsed();
+            let changed = change_response(&rule, backend, answer, kind, upstream_time);
+            exchange.answered(changed.response.status(), changed.response.headers(), Some(upstream_time));
+            respond(changed, upgrade, exchange, deadline, &tunnel)
+        }
+        Err(reply) => reply::respond(reply, kind, Some(&rule.response_headers), exchange),
+    }
+}
+
+/// The rule that takes a request: the first that matches (GW-36), or the one
+/// that sends what nobody governs to where it was going.
+fn route(tunnel: &Tunnel, head: &Parts) -> Result<(Arc<Rule>, PathMatched), Reply> {
+    let straight = || Ok((tunnel.straight.clone(), PathMatched::Whole));
+    let snapshot = tunnel.worker.reader.snapshot();
+    let Some(config) = tunnel.plan.service().and_then(|service| snapshot.service_config(&service.key)) else {
+        return straight();
+    };
+    let source_namespace = Some(&*tunnel.identity.namespace);
+    let subject = Subject { head, source_namespace, service_port: tunnel.target.port() };
+    match tunnel.worker.routes.find(&config).judge(subject) {
+        Verdict::Rule(rule, matched) => Ok((rule, matched)),
+        Verdict::Ungoverned => straight(),
+        Verdict::NoMatch => {
+            Err(Reply::new(StatusCode::NOT_FOUND, "route_not_found").flagged(RequestFlags::NO_ROUTE))
+        }
+    }
+}
+
+/// The backend a rule sends a request to, by weight; or what the rule answers itself.
+fn backend_of<'r>(
+    rule: &'r Rule,
+    head: &Parts,
+    matched: PathMatched,
+    tunnel: &Tunnel,
+) -> Result<&'r Backend, Reply> {
+    let broken = |details| Reply::new(StatusCode::INTERNAL_SERVER_ERROR, details);
+    match &rule.action {
+        Action::Forward(backends) => Backend::choose(backends).ok_or_else(|| broken("cluster_not_found")),
+        Action::Redirect(redirection) => Err(redirection.answer(head, matched, tunnel.target.port())),
+        Action::Direct(direct) => {
+            let status = StatusCode::from_u16(direct.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            Err(Reply::new(status, "direct_response").with_body(direct.body.to_vec()))
+        }
+        Action::Broken => Err(broken("invalid_route")),
+    }
+}
+
+/// Changes to the request. The rule's come last, so that they win (L7-03).
+fn change_request(
+    rule: &Rule,
+    backend: &Backend,
+    head: &mut Parts,
+    matched: PathMatched,
+) -> Result<(), Reply> {
+    backend.request_headers.apply(&mut head.headers);
+    rule.request_headers.apply(&mut head.headers);
+    if let Some(authority) = &rule.new_authority {
+        head.headers.insert(http::header::HOST, authority.clone());
+    }
+    if let (Some(edit), Some(old)) = (&rule.new_path, head.uri.path_and_query()) {
+        let invalid = || Reply::new(StatusCode::INTERNAL_SERVER_ERROR, "path_rewrite_invalid");
+        let new = edit.apply(old, matched).ok_or_else(invalid)?;
+        if let Ok(original) = HeaderValue::from_str(old.as_str()) {
+            head.headers.insert(ORIGINAL_PATH, original);
+        }
+        head.uri = new.into();
+    }
+    Ok(())
+}
+
+/// Changes to a backend's response.
+fn change_response(
+    rule: &Rule,
+    backend: &Backend,
+    mut answer: Answer,
+    kind: Kind,
+    upstream_time: Duration,
+) -> Answer {
+    let headers = answer.response.headers_mut();
+    normalise::strip_connection_headers(headers, kind.websocket);
+    let milliseconds = u64::try_from(upstream_time.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(UPSTREAM_TIME, HeaderValue::from(milliseconds));
+    // What clients of the mesh expect of a waypoint (wire.md §11).
+    headers.insert(SERVER, HeaderValue::from_static("istio-envoy"));
+    backend.response_headers.apply(headers);
+    rule.response_headers.apply(headers);
+    answer
+}
+
+/// The response as it goes to the client; a WebSocket's connections are joined.
+fn respond(
+    Answer { response, lease }: Answer,
+    client: OnUpgrade,
+    exchange: Exchange,
+    deadline: Option<Instant>,
+    tunnel: &Tunnel,
+) -> Response<ResponseBody> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade::join(response, client, exchange, tunnel.drain.clone());
+    }
+    response.map(|body| ResponseBody::backend(body, lease, exchange, deadline))
+}

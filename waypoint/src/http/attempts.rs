@@ -1,0 +1,190 @@
+//! Attempts: send a request to an endpoint, and to another one where the rule says so.
+
+use std::net::SocketAddr;
+
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
+use http::{Request, StatusCode, Uri};
+use hyper::body::Incoming;
+use mesh_model::NamespacedHostname;
+use mesh_telemetry::RequestFlags;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::body::{BodySource, RequestBody};
+use super::normalise::Kind;
+use super::reply::{Reply, grpc};
+use super::report::Exchange;
+use super::retry::Failure;
+use super::version::version_for;
+use crate::balance::{Chosen, NoEndpoint, choose};
+use crate::routes::{Destination, Rule};
+use crate::tunnel::Tunnel;
+use crate::upstream::{Answer, SendError, Version};
+
+const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
+
+/// A request as it goes to the backend.
+pub(crate) struct Outgoing {
+    pub(crate) head: Parts,
+    pub(crate) body: BodySource<Incoming>,
+    pub(crate) kind: Kind,
+}
+
+/// The request's end of time, if its rule sets one.
+pub(crate) fn deadline_of(rule: &Rule, begin: Instant) -> Option<Instant> {
+    rule.request_timeout.and_then(|limit| begin.checked_add(limit))
+}
+
+/// Tries until there is a response to pass on. `deadline` bounds all of it, pauses included (RES-11).
+pub(crate) async fn run(
+    tunnel: &Tunnel,
+    rule: &Rule,
+    destination: &Destination,
+    outgoing: &Outgoing,
+    exchange: &mut Exchange,
+    deadline: Option<Instant>,
+) -> Result<Answer, Reply> {
+    let attempts = attempts(tunnel, rule, destination, outgoing, exchange);
+    let answer = match deadline {
+        None => attempts.await?,
+        Some(deadline) => match timeout_at(deadline, attempts).await {
+            Ok(result) => result?,
+            Err(_) => return Err(reply_for(Failure::Timeout, "response_timeout")),
+        },
+    };
+    if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && !outgoing.kind.websocket {
+        // Nobody asked for that, and nobody could speak it.
+        let reply = Reply::new(StatusCode::BAD_GATEWAY, "upstream_protocol_error");
+        return Err(reply.flagged(RequestFlags::UPSTREAM_RESET));
+    }
+    Ok(answer)
+}
+
+async fn attempts(
+    tunnel: &Tunnel,
+    rule: &Rule,
+    destination: &Destination,
+    outgoing: &Outgoing,
+    exchange: &mut Exchange,
+) -> Result<Answer, Reply> {
+    let policy = &rule.retry;
+    let mut tried: Vec<SocketAddr> = Vec::new();
+    let mut number = 1;
+    loop {
+        let avoided = if policy.avoid_previous_hosts { tried.as_slice() } else { &[] };
+        let chosen = choose(tunnel, destination, avoided).map_err(reply_without_endpoint)?;
+        tried.push(chosen.endpoint.address);
+        exchange.sent_to(&chosen.endpoint, || cluster_name(destination));
+        let result = attempt(tunnel, rule, &chosen, outgoing, number).await;
+        let again = match &result {
+            Ok(answer) => policy.wants_other_than(answer.response.status(), answer.response.headers()),
+            Err(error) => policy.wants_after(error.failure),
+        };
+        let exhausted = number > policy.attempts;
+        if again && exhausted && policy.attempts > 0 {
+            exchange.flag(RequestFlags::RETRIES_EXHAUSTED);
+        }
+        if !again || exhausted || !outgoing.body.can_be_opened_again() {
+            return result.map_err(|SendError { failure, reason }| {
+                tracing::debug!(rule = %rule.name, ?failure, %reason, "no response from the backend");
+                exchange.failed(reason);
+                reply_for(failure, details_of(failure))
+            });
+        }
+        // Gives the connection back, or closes it, before the pause.
+        drop(result);
+        tokio::time::sleep(policy.pause(number)).await;
+        number += 1;
+    }
+}
+
+async fn attempt(
+    tunnel: &Tunnel,
+    rule: &Rule,
+    chosen: &Chosen,
+    outgoing: &Outgoing,
+    number: u32,
+) -> Result<Answer, SendError> {
+    let kind = outgoing.kind;
+    let version = version_for(chosen.app_protocol, outgoing.head.version, kind.grpc, kind.websocket);
+    let request = request_for(&outgoing.head, outgoing.body.open(), version, number).ok_or(SendError {
+        failure: Failure::Connect,
+        reason: "the request's host is no authority".into(),
+    })?;
+    let sending = tunnel.worker.pool.send(&chosen.endpoint, version, request);
+    match rule.attempt_timeout {
+        None => sending.await,
+        Some(limit) => timeout(limit, sending).await.unwrap_or_else(|_| {
+            let reason = format!("no response within {limit:?}");
+            Err(SendError { failure: Failure::Timeout, reason })
+        }),
+    }
+}
+
+/// One attempt's request, in the form of its version of HTTP.
+pub(crate) fn request_for<B>(
+    head: &Parts,
+    body: RequestBody<B>,
+    version: Version,
+    number: u32,
+) -> Option<Request<RequestBody<B>>> {
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method.clone();
+    *request.headers_mut() = head.headers.clone();
+    request.headers_mut().insert(ATTEMPT_COUNT, HeaderValue::from(number));
+    match version {
+        Version::Http1 => *request.uri_mut() = head.uri.clone(),
+        Version::Http2 => {
+            let host = request.headers_mut().remove(HOST)?;
+            let path = head.uri.path_and_query()?.clone();
+            let uri = Uri::builder().scheme("http").authority(host.as_bytes()).path_and_query(path);
+            *request.uri_mut() = uri.build().ok()?;
+            *request.version_mut() = http::Version::HTTP_2;
+        }
+    }
+    Some(request)
+}
+
+fn reply_without_endpoint(none: NoEndpoint) -> Reply {
+    match none {
+        NoEndpoint::Invalid(status) => Reply::new(status, "cluster_not_found"),
+        NoEndpoint::NoneHealthy => reply_for(Failure::NoEndpoint, details_of(Failure::NoEndpoint)),
+    }
+}
+
+fn reply_for(failure: Failure, details: &'static str) -> Reply {
+    let (flags, body) = match failure {
+        Failure::NoEndpoint => (RequestFlags::NO_HEALTHY_UPSTREAM, "no healthy upstream"),
+        Failure::Connect => (
+            RequestFlags::UPSTREAM_CONNECT_FAILURE,
+            "upstream connect error or disconnect/reset before headers",
+        ),
+        Failure::Timeout => (RequestFlags::UPSTREAM_TIMEOUT, "upstream request timeout"),
+        Failure::Refused | Failure::Stale | Failure::Reset => {
+            (RequestFlags::UPSTREAM_CLOSED, "upstream connect error or disconnect/reset before headers")
+        }
+    };
+    let reply = Reply::new(failure.status(), details).flagged(flags).with_body(body);
+    if failure == Failure::Timeout { reply.with_grpc_status(grpc::DEADLINE_EXCEEDED) } else { reply }
+}
+
+fn details_of(failure: Failure) -> &'static str {
+    match failure {
+        Failure::NoEndpoint => "no_healthy_upstream",
+        Failure::Connect => "upstream_reset_before_response_started{connection_failure}",
+        Failure::Timeout => "upstream_per_try_timeout",
+        Failure::Refused => "upstream_reset_before_response_started{remote_refused_stream_reset}",
+        Failure::Stale | Failure::Reset => "upstream_reset_before_response_started{connection_termination}",
+    }
+}
+
+/// Envoy's name for the endpoints a request is balanced over (telemetry.md §5).
+fn cluster_name(destination: &Destination) -> String {
+    match destination {
+        Destination::Service { service: NamespacedHostname { hostname, .. }, port, subset } => {
+            let subset = subset.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
+            format!("inbound-vip|{port}|http{subset}|{hostname}")
+        }
+        Destination::Workload(..) | Destination::Invalid(_) => "encap".to_owned(),
+    }
+}

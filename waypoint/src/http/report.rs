@@ -1,0 +1,129 @@
+//! What is told of a request, gathered on its way and told when its response has ended.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use mesh_state::Endpoint;
+use mesh_telemetry::{RequestDetails, RequestEnd, RequestFlags, RequestReport, ServiceRef};
+
+use super::normalise::Kind;
+use super::reply::Reply;
+use crate::balance::party_of;
+use crate::tunnel::Tunnel;
+
+/// One request and its response. Dropped before there is a status, the client went away.
+pub(crate) struct Exchange {
+    /// Gone once it has been told.
+    report: Option<RequestReport>,
+    end: RequestEnd,
+    received: Arc<AtomicU64>,
+}
+
+impl Exchange {
+    /// A request begins.
+    pub(crate) fn begin(tunnel: &Tunnel, head: &Parts, kind: Kind) -> Exchange {
+        let service = tunnel.plan.service().map(|service| ServiceRef { key: service.key.clone() });
+        let mut report =
+            RequestReport::open(&tunnel.worker.http_metrics, &tunnel.request_source, service, kind.grpc);
+        if let Some(encoding) = tunnel.worker.settings.access_log {
+            report.log_as(encoding, details_of(tunnel, head));
+        }
+        Exchange { report: Some(report), end: RequestEnd::default(), received: Arc::default() }
+    }
+
+    /// Counts the bytes of the request's body.
+    pub(crate) fn received(&self) -> Arc<AtomicU64> {
+        self.received.clone()
+    }
+
+    pub(crate) fn flag(&mut self, flags: RequestFlags) {
+        self.end.flags.insert(flags);
+    }
+
+    /// A rule takes it.
+    pub(crate) fn routed(&mut self, rule: &Arc<str>) {
+        self.tell(|details| details.route_name = Some(rule.clone()));
+    }
+
+    /// An endpoint gets it.
+    pub(crate) fn sent_to(&mut self, endpoint: &Endpoint, cluster: impl FnOnce() -> String) {
+        if let Some(report) = &mut self.report {
+            report.set_destination(&party_of(endpoint));
+        }
+        let address: SocketAddr = endpoint.address;
+        self.tell(|details| {
+            details.upstream_host = Some(address);
+            details.upstream_cluster = Some(cluster());
+        });
+    }
+
+    /// An endpoint did not answer.
+    pub(crate) fn failed(&mut self, reason: String) {
+        self.tell(|details| details.upstream_transport_failure = Some(reason));
+    }
+
+    /// The response has a head. `upstream_time` if it is a backend's.
+    pub(crate) fn answered(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        upstream_time: Option<Duration>,
+    ) {
+        self.end.code = status.as_u16();
+        self.read_grpc_status(headers);
+        self.tell(|details| {
+            details.upstream_service_time = upstream_time;
+            details.response_code_details.get_or_insert("via_upstream");
+        });
+    }
+
+    /// The response is made here.
+    pub(crate) fn replied(&mut self, reply: &Reply) {
+        self.flag(reply.flags);
+        let reason = reply.details;
+        self.tell(|details| details.response_code_details = Some(reason));
+    }
+
+    /// The status of gRPC stands in the headers or in the trailers.
+    pub(crate) fn read_grpc_status(&mut self, headers: &HeaderMap) {
+        let status = headers.get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
+        self.end.grpc_status = status.or(self.end.grpc_status);
+    }
+
+    pub(crate) fn count_sent(&mut self, bytes: usize) {
+        self.end.sent += bytes as u64;
+    }
+
+    fn tell(&mut self, tell: impl FnOnce(&mut RequestDetails)) {
+        if let Some(details) = self.report.as_mut().and_then(RequestReport::details) {
+            tell(details);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.end.received = self.received.load(Ordering::Relaxed);
+        // Without a status nothing was answered: the report itself says that the client went away.
+        if let Some(report) = self.report.take().filter(|_| self.end.code != 0) {
+            report.close(self.end);
+        }
+    }
+}
+
+fn details_of(tunnel: &Tunnel, head: &Parts) -> RequestDetails {
+    let mut request = http::Request::new(());
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.version_mut() = head.version;
+    *request.headers_mut() = head.headers.clone();
+    RequestDetails {
+        downstream_remote_address: Some(tunnel.peer),
+        downstream_local_address: Some(tunnel.target),
+        ..RequestDetails::of(&request)
+    }
+}

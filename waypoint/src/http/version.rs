@@ -1,0 +1,50 @@
+//! Which version of HTTP a backend is spoken to in.
+
+use mesh_model::AppProtocol;
+
+use crate::upstream::Version;
+
+/// What is spoken to an endpoint: what its port says, else what the client speaks.
+/// gRPC needs HTTP/2 whatever the port says, WebSockets need HTTP/1.
+pub(crate) fn version_for(
+    declared: AppProtocol,
+    client: http::Version,
+    grpc: bool,
+    websocket: bool,
+) -> Version {
+    match declared {
+        _ if websocket => Version::Http1,
+        _ if grpc => Version::Http2,
+        AppProtocol::Http2 | AppProtocol::Grpc => Version::Http2,
+        AppProtocol::Unknown if client == http::Version::HTTP_2 => Version::Http2,
+        _ => Version::Http1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn l7_23_what_is_spoken_to_a_backend() {
+        use AppProtocol::{Grpc, Http2, Http11, Tcp, Unknown};
+        let (h1, h2) = (http::Version::HTTP_11, http::Version::HTTP_2);
+        for (declared, client, grpc, expected) in [
+            (Http11, h1, false, Version::Http1),
+            (Http11, h2, false, Version::Http1),
+            (Http11, h2, true, Version::Http2),
+            (Http2, h1, false, Version::Http2),
+            (Grpc, h2, true, Version::Http2),
+            (Unknown, h1, false, Version::Http1),
+            (Unknown, h2, false, Version::Http2),
+            (Tcp, h2, false, Version::Http1),
+        ] {
+            assert_eq!(
+                version_for(declared, client, grpc, false),
+                expected,
+                "{declared:?} {client:?} {grpc}"
+            );
+        }
+        assert_eq!(version_for(Http2, h1, false, true), Version::Http1);
+    }
+}

@@ -1,0 +1,22 @@
+//! The L7 proxy of a service: terminates HBONE, routes, retries, times out, injects
+//! faults, mirrors, and sends on by HBONE. The path of a request is one page: `http.rs`.
+
+mod admin;
+mod balance;
+mod config;
+mod control;
+mod detect;
+mod dump;
+mod http;
+mod plan;
+mod routes;
+mod run;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod upstream;
+mod worker;
+
+pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, Remote};
+pub use run::run;

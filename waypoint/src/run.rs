@@ -1,0 +1,122 @@
+//! The whole process on one page: what there is, who is told what, and in which
+//! order it ends.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use mesh_net::socket::{SocketOptions, listen_tcp};
+use mesh_runtime::drain::{self, DrainWatcher, Mode};
+use mesh_runtime::logging::{self, Format, LevelHandle};
+use mesh_runtime::readiness::Readiness;
+use mesh_runtime::shutdown;
+use mesh_runtime::workers::Workers;
+use mesh_telemetry::{HttpMetrics, Registry, TcpMetrics};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle};
+
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::control::{certificate_store, follow_controller, hold_until_certified};
+use crate::worker::{self, Common, Me, Settings, Worker};
+
+/// Never shared with the data path: a burst of configuration must not hold up requests.
+const CONTROL_THREADS: usize = 1;
+/// What is left to do once the connections have ended.
+const LAST_STEPS: Duration = Duration::from_secs(1);
+/// Requests for tunnels at the same time on one connection to a waypoint.
+const ACCEPTED_STREAMS: u32 = 100;
+
+/// Runs a waypoint until SIGTERM, SIGINT or `POST /quitquitquit`.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let levels = logging::init(Format::from_env(), "info").context("cannot set up logging")?;
+    let workers = Workers::start(config.worker_threads, "waypoint-data").context("cannot start workers")?;
+    let control = Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("waypoint-control")
+        .enable_all()
+        .build()
+        .context("cannot start the control runtime")?;
+    let served = control.block_on(serve(config, levels, workers.handles()));
+    control.shutdown_timeout(LAST_STEPS);
+    if !workers.shutdown(LAST_STEPS) {
+        tracing::warn!("requests were still busy when the process ended");
+    }
+    logging::flush(LAST_STEPS);
+    served
+}
+
+async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyhow::Result<()> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), gateway = config.own.gateway, "waypoint starts");
+    let readiness = Readiness::new();
+    let registry = Registry::new("waypoint", env!("CARGO_PKG_VERSION"));
+    let (drain, draining) = drain::channel();
+    let (quit, mut requests) = shutdown::channel();
+    let (writer, reader) = mesh_state::new();
+
+    let certificates = certificate_store(&config)?;
+    tokio::spawn(hold_until_certified(
+        certificates.clone(),
+        config.identity(),
+        readiness.register("certificate"),
+    ));
+    tokio::spawn(follow_controller(&config, &writer, readiness.register("state manager"), draining.clone())?);
+    let common = Common {
+        me: Me { uid: config.uid(), identity: config.identity(), ip: config.own.ip },
+        settings: settings(&config),
+        reader: reader.clone(),
+        certificates: certificates.clone(),
+        http_metrics: HttpMetrics::new(&registry),
+        tcp_metrics: TcpMetrics::new(&registry),
+    };
+    start_workers(workers, &common, config.ports.hbone, &draining).context("cannot take HBONE")?;
+    drop(draining);
+
+    // The servers answer until the very end, so that one can watch the drain.
+    let (_servers_end, servers) = drain::channel();
+    let deadline = config.drain_deadline;
+    let admin = Admin { config, reader, certificates, registry, readiness, levels, quit };
+    admin.start(&servers).context("cannot open the waypoint's own ports")?;
+
+    let reason = shutdown::signaled(&mut requests).await.context("cannot wait for signals")?;
+    tracing::info!(?reason, ?deadline, "draining");
+    let drained = drain.start(Mode::Graceful, deadline).await;
+    tracing::info!(?drained, "waypoint ends");
+    Ok(())
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        detection_patience: config.detection_patience,
+        access_log: config.access_log,
+        hbone: mesh_hbone::Settings { accepted_streams: ACCEPTED_STREAMS, ..mesh_hbone::Settings::default() },
+    }
+}
+
+/// Opens one listener per worker on the same port, or none (UP-09).
+fn start_workers(workers: &[Handle], common: &Common, port: u16, drain: &DrainWatcher) -> io::Result<()> {
+    let shared = SocketOptions { reuse_port: true, ..SocketOptions::plain() };
+    let listeners = workers.iter().map(|_| listen_anywhere(port, &shared)).collect::<io::Result<Vec<_>>>()?;
+    for (runtime, listener) in workers.iter().zip(listeners) {
+        let (common, drain) = (common.clone(), drain.clone());
+        runtime.spawn(async move {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => worker::accept(Arc::new(Worker::new(common)), listener, drain).await,
+                Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Listens on every address; where there is no IPv6, on those of IPv4.
+pub(crate) fn listen_anywhere(port: u16, options: &SocketOptions) -> io::Result<std::net::TcpListener> {
+    let on = |ip: IpAddr| listen_tcp(SocketAddr::new(ip, port), options);
+    match on(Ipv6Addr::UNSPECIFIED.into()) {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => on(Ipv4Addr::UNSPECIFIED.into()),
+        listening => listening,
+    }
+    .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on port {port}: {error}")))
+}

@@ -1,0 +1,122 @@
+//! Bytes that are none of our business: passed on as they come.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use mesh_hbone::{ConnectError, DialError, Incoming, StatusCode};
+use mesh_net::copy::{Transferred, copy_bidirectional};
+use mesh_state::Endpoint;
+use mesh_telemetry::{Addresses, ConnectionReport, Failure, Reporter, ResponseFlag, ServiceRef, forwarded};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::balance::{choose, party_of};
+use crate::tunnel::Tunnel;
+use crate::upstream::Wire;
+
+/// Endpoints that are tried before a connection is given up.
+const MOST_TRIED: usize = 3;
+/// How often the bytes of a long connection are brought up to date (TEL-08).
+const REPORT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Takes a tunnel once there is somewhere for it to lead: 200 says so (HB-09).
+pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
+    let Some(upstream) = connect(tunnel).await else {
+        return incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    match incoming.accept(&[]) {
+        Ok(stream) => pass(tunnel, stream, upstream).await,
+        Err(error) => close(upstream.1, Err(broken(error))),
+    }
+}
+
+/// Carries on with a tunnel that has been taken already.
+pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(tunnel: &Tunnel, stream: S) {
+    // Dropped, the stream is reset: nobody could be reached (RES-16).
+    if let Some(upstream) = connect(tunnel).await {
+        pass(tunnel, stream, upstream).await;
+    }
+}
+
+type Counters = Arc<Transferred>;
+
+/// Connects to an endpoint, to another one if that fails.
+async fn connect(tunnel: &Tunnel) -> Option<(Wire, ConnectionReport, Counters)> {
+    let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
+    let client = forwarded::encode(tunnel.peer, hostname);
+    let mut tried: Vec<SocketAddr> = Vec::new();
+    let mut failure = None;
+    while tried.len() < MOST_TRIED {
+        let Ok(chosen) = choose(tunnel, &tunnel.destination(), &tried) else { break };
+        if tried.contains(&chosen.endpoint.address) {
+            break;
+        }
+        tried.push(chosen.endpoint.address);
+        match tunnel.worker.upstream.connect(&chosen.endpoint, Some(client.clone())).await {
+            Ok(wire) => {
+                let (report, counters) = open_report(tunnel, Some(&chosen.endpoint));
+                return Some((wire, report, counters));
+            }
+            Err(error) => failure = Some((chosen.endpoint, error)),
+        }
+    }
+    let (report, _) = open_report(tunnel, failure.as_ref().map(|(endpoint, _)| endpoint));
+    report.close(Err(match failure {
+        Some((_, error)) => Failure { flag: flag_of(&error), error: error.to_string() },
+        None => Failure { flag: ResponseFlag::ConnectFailure, error: "no healthy endpoint".to_owned() },
+    }));
+    None
+}
+
+async fn pass<S>(tunnel: &Tunnel, mut stream: S, upstream: (Wire, ConnectionReport, Counters))
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut wire, report, counters) = upstream;
+    let copying = copy_bidirectional(&mut stream, &mut wire, &counters);
+    let mut copying = std::pin::pin!(copying);
+    let result = loop {
+        tokio::select! {
+            result = copying.as_mut() => break result.map_err(broken),
+            () = tokio::time::sleep(REPORT_INTERVAL) => report.flush(),
+            () = tunnel.drain.forced() => break Err(broken("the waypoint shut down")),
+        }
+    };
+    close(report, result);
+}
+
+fn close(report: ConnectionReport, result: Result<(), Failure>) {
+    report.close(result);
+}
+
+fn broken(error: impl std::fmt::Display) -> Failure {
+    Failure { flag: ResponseFlag::None, error: error.to_string() }
+}
+
+fn open_report(tunnel: &Tunnel, endpoint: Option<&Endpoint>) -> (ConnectionReport, Counters) {
+    let addresses = Addresses {
+        source: tunnel.peer,
+        destination: endpoint.map_or(tunnel.target, |endpoint| endpoint.address),
+        target: Some(tunnel.target.to_string()),
+    };
+    let destination = endpoint.map(party_of).unwrap_or_default();
+    let service = tunnel.plan.service().map(|service| ServiceRef { key: service.key.clone() });
+    let (metrics, source) = (&tunnel.worker.tcp_metrics, tunnel.source.clone());
+    let mut report =
+        ConnectionReport::open(metrics, Reporter::Waypoint, source, destination, service, addresses);
+    let counters = Counters::default();
+    let meter = counters.clone();
+    report.measure(move || (meter.sent.load(Ordering::Relaxed), meter.received.load(Ordering::Relaxed)));
+    (report, counters)
+}
+
+fn flag_of(error: &ConnectError) -> ResponseFlag {
+    match error {
+        ConnectError::Dial(DialError::Identity(_)) => ResponseFlag::IdentityError,
+        ConnectError::Dial(DialError::Tls(_)) => ResponseFlag::TlsFailure,
+        ConnectError::Dial(DialError::ConnectTimeout { .. }) => ResponseFlag::NetworkPolicy,
+        ConnectError::Http2(_) => ResponseFlag::Http2HandshakeFailure,
+        ConnectError::Refused(StatusCode::UNAUTHORIZED) => ResponseFlag::Denied,
+        _ => ResponseFlag::ConnectFailure,
+    }
+}

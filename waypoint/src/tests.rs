@@ -1,0 +1,15 @@
+//! The whole path in one process: a client opens tunnels to a waypoint on
+//! loopback addresses, which asks backends that do as the test says.
+
+mod backend;
+mod client;
+mod mesh;
+pub(crate) mod samples;
+
+mod balancing;
+mod mirrors;
+mod protocols;
+mod resilience;
+mod routing;
+mod tcp;
+mod tunnels;

@@ -1,0 +1,203 @@
+//! One waypoint with everything around it, on loopback addresses of its own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use mesh_hbone::{ConnectError, ConnectRequest, Settings as HboneSettings, Target, TlsStream, TunnelStream};
+use mesh_model::{AppProtocol, HttpRule, Identity, PortMap, ServiceConfig, TunnelProtocol, Workload};
+use mesh_net::socket::{SocketOptions, tcp_socket_for};
+use mesh_runtime::drain::{self, DrainTrigger};
+use mesh_state::Writer;
+use mesh_telemetry::{HttpMetrics, Registry, TcpMetrics};
+use mesh_testkit::authority::FakeCa;
+use tokio::net::TcpListener;
+
+use super::backend::{Act, Backend, NodeProxy, Seen};
+use super::client::Client;
+use super::samples::{backend, config, key, rule, service, workload};
+use crate::worker::{self, Common, Me, Settings, Worker};
+
+/// Every test has a network of its own, for some ports are fixed.
+static NETWORKS: AtomicU8 = AtomicU8::new(1);
+
+/// The service most tests call, and its ports.
+pub(super) const REVIEWS: &str = "reviews";
+pub(super) const PORTS: [(u16, AppProtocol); 6] = [
+    (80, AppProtocol::Http11),
+    (81, AppProtocol::Unknown),
+    (85, AppProtocol::Http2),
+    (86, AppProtocol::Tcp),
+    (7070, AppProtocol::Grpc),
+    (7071, AppProtocol::Unknown),
+];
+
+/// A waypoint and its surroundings; gone with its value.
+pub(super) struct Mesh {
+    network: u8,
+    hosts: AtomicU8,
+    address: SocketAddr,
+    pub(super) writer: Writer,
+    pub(super) ca: Arc<FakeCa>,
+    pub(super) registry: Registry,
+    pub(super) drain: Option<DrainTrigger>,
+}
+
+impl Mesh {
+    /// A waypoint, and a service `reviews` behind it that has no endpoints yet.
+    pub(super) async fn start() -> Mesh {
+        let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let me = host(network, 1);
+        let (writer, reader) = mesh_state::new();
+        let ca = FakeCa::new("cluster.local");
+        let own = workload("waypoint", me);
+        let registry = Registry::new("waypoint", "test");
+        let common = Common {
+            me: Me { uid: own.uid.clone(), identity: own.identity(), ip: me },
+            settings: Settings {
+                detection_patience: Duration::from_secs(2),
+                access_log: None,
+                hbone: HboneSettings::default(),
+            },
+            reader,
+            certificates: ca.store(),
+            http_metrics: HttpMetrics::new(&registry),
+            tcp_metrics: TcpMetrics::new(&registry),
+        };
+        writer.change(|edit| {
+            edit.insert_workload(own);
+            edit.insert_workload(workload("client", host(network, 2)));
+            edit.insert_service(service(REVIEWS, vip(1), me, &PORTS));
+        });
+        let listener = TcpListener::bind((me, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (trigger, watcher) = drain::channel();
+        tokio::spawn(worker::accept(Arc::new(Worker::new(common)), listener, watcher));
+        Mesh { network, hosts: AtomicU8::new(10), address, writer, ca, registry, drain: Some(trigger) }
+    }
+
+    pub(super) fn waypoint_ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn client_ip(&self) -> IpAddr {
+        host(self.network, 2)
+    }
+
+    /// An address nobody has yet.
+    pub(super) fn free_ip(&self) -> IpAddr {
+        host(self.network, self.hosts.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A backend of `reviews` on all its ports.
+    pub(super) async fn backend(
+        &self,
+        name: &str,
+        script: impl Fn(usize, &Seen) -> Act + Send + Sync + 'static,
+    ) -> Backend {
+        let server = Backend::start(self.free_ip(), script).await;
+        self.add(self.endpoint(name, REVIEWS, server.address));
+        server
+    }
+
+    /// A backend that answers 200 with its name.
+    pub(super) async fn echo(&self, name: &str) -> Backend {
+        let text = name.to_owned();
+        self.backend(name, move |_, _| Act::text(200, &text)).await
+    }
+
+    /// A workload that backs a service with one port for all.
+    pub(super) fn endpoint(&self, name: &str, of: &str, address: SocketAddr) -> Workload {
+        let mut endpoint = workload(name, address.ip());
+        let ports: PortMap = PORTS.iter().map(|(port, _)| (*port, address.port())).collect();
+        endpoint.services.insert(key(of), ports);
+        endpoint
+    }
+
+    /// The same, but behind a ztunnel of its own.
+    pub(super) async fn captured(&self, mut endpoint: Workload) -> NodeProxy {
+        endpoint.tunnel = TunnelProtocol::Hbone;
+        let node = NodeProxy::start(endpoint.addresses[0], endpoint.identity(), &self.ca).await;
+        self.add(endpoint);
+        node
+    }
+
+    pub(super) fn add(&self, workload: Workload) {
+        self.writer.change(|edit| edit.insert_workload(workload));
+    }
+
+    /// Another service behind the waypoint, reached by the rules of `reviews` only.
+    pub(super) fn add_service(&self, name: &str, number: u8) {
+        let added = service(name, vip(number), self.waypoint_ip(), &PORTS);
+        self.writer.change(|edit| edit.insert_service(added));
+    }
+
+    pub(super) fn configure(&self, config: ServiceConfig) {
+        self.writer.change(|edit| edit.insert_service_config(config));
+    }
+
+    /// Rules that govern `reviews`.
+    pub(super) fn govern(&self, rules: Vec<HttpRule>) {
+        self.configure(config(REVIEWS, rules));
+    }
+
+    /// One rule that governs `reviews` and leads back to it, changed as the test needs it.
+    pub(super) fn govern_by(&self, change: impl FnOnce(&mut HttpRule)) {
+        let mut only = rule("only", vec![backend(REVIEWS, 80)]);
+        change(&mut only);
+        self.govern(vec![only]);
+    }
+
+    /// A tunnel as the client's ztunnel opens it.
+    pub(super) async fn tunnel(&self, target: Target) -> Result<TunnelStream, ConnectError> {
+        self.tunnel_as(&workload("client", self.client_ip()).identity(), target).await
+    }
+
+    pub(super) async fn tunnel_as(
+        &self,
+        source: &Identity,
+        target: Target,
+    ) -> Result<TunnelStream, ConnectError> {
+        let options = SocketOptions::plain();
+        let socket = tcp_socket_for(self.address, Some(self.client_ip()), &options).unwrap();
+        let tcp = socket.connect(self.address).await.unwrap();
+        let waypoint = workload("waypoint", self.waypoint_ip()).identity();
+        let certificate = self.ca.certificate(source);
+        let settings = HboneSettings::default();
+        let tls =
+            TlsStream::connect(tcp, &certificate, &[waypoint], settings.handshake_timeout).await.unwrap();
+        let (stream, _) = mesh_hbone::connect_unpooled(tls, &settings, &ConnectRequest::new(target)).await?;
+        Ok(stream)
+    }
+
+    /// HTTP/1 to a port of `reviews`.
+    pub(super) async fn http1(&self, port: u16) -> Client {
+        Client::http1(self.tunnel(self.target(port)).await.unwrap()).await
+    }
+
+    /// HTTP/2 to a port of `reviews`.
+    pub(super) async fn http2(&self, port: u16) -> Client {
+        Client::http2(self.tunnel(self.target(port)).await.unwrap()).await
+    }
+
+    /// A port of `reviews`.
+    pub(super) fn target(&self, port: u16) -> Target {
+        Target::from(SocketAddr::new(vip(1), port))
+    }
+}
+
+/// The address of a service, which only rules know.
+pub(super) fn vip(number: u8) -> IpAddr {
+    Ipv4Addr::new(10, 96, 0, number).into()
+}
+
+fn host(network: u8, number: u8) -> IpAddr {
+    // Test runs that go on at the same time do not meet.
+    let run = (std::process::id() % 100) as u8 + 100;
+    Ipv4Addr::new(127, run, network, number).into()
+}

@@ -1,0 +1,146 @@
+//! One tunnel: who opened it, what it leads to, and what is spoken in it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_hbone::{Incoming, StatusCode, Target};
+use mesh_model::{AppProtocol, Identity, NetworkAddress};
+use mesh_runtime::drain::DrainWatcher;
+use mesh_telemetry::{Direction, Party, RequestSource, Security, early_denial};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::detect::{Protocol, detect};
+use crate::plan::Plan;
+use crate::routes::{Destination, Rule};
+use crate::worker::Worker;
+use crate::{http, tcp};
+
+/// How long a client of a port declared as HTTP may take to say something.
+const HTTP_PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is known of a tunnel for as long as it is open.
+pub(crate) struct Tunnel {
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) drain: DrainWatcher,
+    /// The far end of the connection the tunnel is in.
+    pub(crate) peer: SocketAddr,
+    /// Who opened it, by certificate.
+    pub(crate) identity: Identity,
+    /// The same, with what the controller says of it.
+    pub(crate) source: Party,
+    pub(crate) request_source: Arc<RequestSource>,
+    /// What it was opened to.
+    pub(crate) target: SocketAddr,
+    pub(crate) plan: Plan,
+    /// Takes the requests that no rule governs.
+    pub(crate) straight: Arc<Rule>,
+}
+
+/// Who opened a tunnel, and over which connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) identity: Identity,
+}
+
+/// Takes one request for a tunnel, and whatever comes through it.
+pub(crate) async fn handle(worker: Arc<Worker>, peer: Peer, drain: DrainWatcher, incoming: Incoming) {
+    let tunnel = match Tunnel::plan(worker, peer, drain, &incoming.request.target).await {
+        Ok(tunnel) => Arc::new(tunnel),
+        Err(status) => return incoming.refuse(status),
+    };
+    let patience = match tunnel.plan.app_protocol() {
+        // Nobody waits for the client here: the server may be the first to speak (CAP-06).
+        AppProtocol::Tcp | AppProtocol::Tls => return tcp::accept(&tunnel, incoming).await,
+        AppProtocol::Unknown => tunnel.worker.settings.detection_patience,
+        AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => HTTP_PATIENCE,
+    };
+    // Fails only when the client has given up.
+    if let Ok(stream) = incoming.accept(&[]) {
+        detect_and_serve(tunnel, stream, patience).await;
+    }
+}
+
+async fn detect_and_serve<S>(tunnel: Arc<Tunnel>, stream: S, patience: Duration)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let drain = tunnel.drain.clone();
+    let detected = tokio::select! {
+        detected = detect(stream, patience) => detected,
+        // It has asked for nothing yet, so nothing is lost.
+        _ = drain.signaled() => return,
+    };
+    match detected {
+        Ok((Protocol::Tcp, stream)) if tunnel.plan.app_protocol() == AppProtocol::Unknown => {
+            tcp::carry(&tunnel, stream).await;
+        }
+        Ok((protocol, stream)) => http::serve(stream, protocol, tunnel).await,
+        Err(error) => tracing::debug!(%error, "a tunnel ended before it was clear what is spoken in it"),
+    }
+}
+
+impl Tunnel {
+    /// What a request for a tunnel is for, or the status to refuse it with.
+    async fn plan(
+        worker: Arc<Worker>,
+        peer: Peer,
+        drain: DrainWatcher,
+        target: &Target,
+    ) -> Result<Tunnel, StatusCode> {
+        let refuse = |status, reason: &dyn std::fmt::Display| {
+            let address = match target {
+                Target::Address(address) => *address,
+                Target::Hostname(_, port) => SocketAddr::new(worker.me.ip, *port),
+            };
+            early_denial(peer.address, address, Direction::Inbound, reason);
+            Err(status)
+        };
+        let Some(me) = worker.fetch_me().await else {
+            return refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &"this waypoint is not known to the controller yet",
+            );
+        };
+        let snapshot = worker.reader.snapshot();
+        let plan = match Plan::make(&snapshot, &me, target) {
+            Ok(plan) => plan,
+            Err(refusal) => return refuse(refusal.status(), &refusal),
+        };
+        let Target::Address(target) = *target else {
+            return Err(StatusCode::BAD_REQUEST);
+        };
+        let place = NetworkAddress::new(me.network.clone(), peer.address.ip().to_canonical());
+        // An address that somebody else has taken over must not lend its new owner's name.
+        let workload = snapshot.find_workload(&place).filter(|found| found.identity() == peer.identity);
+        let source = Party { workload, identity: Some(peer.identity.clone()) };
+        let request_source = RequestSource::new(&source, Security::MutualTls);
+        let straight = Arc::new(Rule::straight_to(straight_destination(&plan, target)));
+        Ok(Tunnel {
+            worker,
+            drain,
+            peer: peer.address,
+            identity: peer.identity,
+            source,
+            request_source: Arc::new(request_source),
+            target,
+            plan,
+            straight,
+        })
+    }
+
+    /// Where it leads when no rule says otherwise.
+    pub(crate) fn destination(&self) -> Destination {
+        straight_destination(&self.plan, self.target)
+    }
+}
+
+fn straight_destination(plan: &Plan, target: SocketAddr) -> Destination {
+    match plan {
+        Plan::Service(service, port) => {
+            Destination::Service { service: service.key.clone(), port: port.service_port, subset: None }
+        }
+        Plan::Workload(workload, _) => Destination::Workload(workload.clone(), target),
+    }
+}

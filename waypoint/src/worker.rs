@@ -1,0 +1,158 @@
+//! One worker thread: its listener, its connections, its pools. Nothing here is
+//! shared with other workers but the mesh's state and the certificates.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_hbone::{Pool, Settings as HboneSettings, TlsStream};
+use mesh_identity::Store;
+use mesh_model::{Identity, Uid, Workload};
+use mesh_net::socket::{SocketOptions, set_accepted};
+use mesh_runtime::drain::DrainWatcher;
+use mesh_state::{Reader, Snapshot};
+use mesh_telemetry::{HttpMetrics, LogEncoding, TcpMetrics};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::routes::RouteCache;
+use crate::tunnel::{self, Peer};
+use crate::upstream::{HttpPool, Upstream};
+
+/// Connections of one worker; more wait to be accepted.
+const MOST_CONNECTIONS: usize = 10_000;
+/// Copies of requests on their way at the same time.
+const MOST_MIRRORS: usize = 256;
+/// How long the controller may take to tell us of ourselves.
+const OWN_WORKLOAD_PATIENCE: Duration = Duration::from_secs(5);
+/// What a failed accept waits for: descriptors or memory that others free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who this waypoint is.
+#[derive(Clone, Debug)]
+pub(crate) struct Me {
+    pub(crate) uid: Uid,
+    pub(crate) identity: Identity,
+    pub(crate) ip: IpAddr,
+}
+
+/// How this waypoint behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// How long it may take to see what is spoken on a port that does not say.
+    pub(crate) detection_patience: Duration,
+    /// Whether requests are logged, and how.
+    pub(crate) access_log: Option<LogEncoding>,
+    pub(crate) hbone: HboneSettings,
+}
+
+/// What all workers have in common.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) me: Me,
+    pub(crate) settings: Settings,
+    pub(crate) reader: Reader,
+    pub(crate) certificates: Store,
+    pub(crate) http_metrics: Arc<HttpMetrics>,
+    pub(crate) tcp_metrics: Arc<TcpMetrics>,
+}
+
+/// What the connections of one worker share.
+pub(crate) struct Worker {
+    pub(crate) me: Me,
+    pub(crate) settings: Settings,
+    pub(crate) reader: Reader,
+    pub(crate) routes: RouteCache,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) pool: HttpPool,
+    pub(crate) mirrors: Arc<Semaphore>,
+    pub(crate) http_metrics: Arc<HttpMetrics>,
+    pub(crate) tcp_metrics: Arc<TcpMetrics>,
+}
+
+impl Worker {
+    /// Call on the worker's runtime.
+    pub(crate) fn new(common: Common) -> Worker {
+        let Common { me, settings, reader, certificates, http_metrics, tcp_metrics } = common;
+        let upstream = Arc::new(Upstream {
+            me: me.clone(),
+            reader: reader.clone(),
+            certificates,
+            tunnels: Pool::new(settings.hbone.clone()),
+            settings: settings.hbone.clone(),
+        });
+        Worker {
+            pool: HttpPool::new(upstream.clone()),
+            mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
+            routes: RouteCache::default(),
+            me,
+            settings,
+            reader,
+            upstream,
+            http_metrics,
+            tcp_metrics,
+        }
+    }
+
+    /// This waypoint's own workload, if the controller has told us of it.
+    pub(crate) fn find_me(&self, snapshot: &Snapshot) -> Option<Arc<Workload>> {
+        snapshot.find_workload_by_uid(&self.me.uid)
+    }
+
+    /// This waypoint's own workload, as soon as the controller tells us of it.
+    pub(crate) async fn fetch_me(&self) -> Option<Arc<Workload>> {
+        self.reader.fetch_workload_by_uid(&self.me.uid, OWN_WORKLOAD_PATIENCE).await
+    }
+}
+
+/// Accepts connections until the drain starts.
+pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, drain: DrainWatcher) {
+    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let accepted = async {
+            // The semaphore is never closed, so there is always a slot some day.
+            let slot = slots.clone().acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            _ = drain.signaled() => return,
+            accepted = accepted => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let (worker, drain) = (worker.clone(), drain.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = serve(worker, stream, drain).await {
+                        tracing::debug!(peer = %address, error, "a connection ended early");
+                    }
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves one connection: its handshake, then tunnels until it ends.
+async fn serve(worker: Arc<Worker>, stream: TcpStream, drain: DrainWatcher) -> Result<(), String> {
+    let describe = |error: &dyn std::fmt::Display| error.to_string();
+    let address = stream.peer_addr().map_err(|error| describe(&error))?;
+    set_accepted(&stream, &SocketOptions::plain()).map_err(|error| describe(&error))?;
+    let settings = worker.settings.hbone.clone();
+    let fetched = worker.upstream.certificates.fetch(&worker.me.identity).await;
+    let certificate = fetched.map_err(|error| describe(&error))?;
+    let tls = tokio::select! {
+        tls = TlsStream::accept(stream, &certificate, settings.handshake_timeout) => tls,
+        _ = drain.signaled() => return Ok(()),
+    };
+    let tls = tls.map_err(|error| describe(&error))?;
+    let peer = Peer { address, identity: tls.peer_identity().clone() };
+    let handler = {
+        let drain = drain.clone();
+        move |incoming| tunnel::handle(worker.clone(), peer.clone(), drain.clone(), incoming)
+    };
+    mesh_hbone::serve(tls, &settings, drain, handler).await.map_err(|error| describe(&error))
+}

@@ -1,0 +1,113 @@
+//! Configuration from variables and files.
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use super::*;
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    Config::read(variables, Path::new("/does/not/exist"))
+}
+
+#[test]
+fn ad_11_defaults() {
+    let config = read(&[]).unwrap();
+    assert_eq!((config.ports.admin, config.ports.stats, config.ports.readiness), (15000, 15020, 15021));
+    assert_eq!(config.place.trust_domain, "cluster.local");
+    assert_eq!(config.place.cluster_id, "Kubernetes");
+    assert_eq!(config.zds_socket, Path::new("/var/run/ztunnel/ztunnel.sock"));
+    assert_eq!(config.control_plane.xds.address, "https://istiod.istio-system.svc:15012");
+    assert_eq!(config.control_plane.ca.address, config.control_plane.xds.address);
+    assert_eq!(config.data_path.packet_mark, 0x539);
+    assert_eq!(config.data_path.original_source, None);
+    assert!(config.data_path.reuse_port && config.data_path.ipv6);
+    assert_eq!(config.drain_deadline, Duration::from_secs(5));
+    assert!(config.worker_threads >= 2);
+}
+
+#[test]
+fn ad_09_environment_over_proxy_config_over_mesh_file() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let mesh =
+        "defaultConfig:\n  discoveryAddress: file:1\n  statsPort: 3\n  proxyAdminPort: 4\n  concurrency: 1\n";
+    file.write_all(mesh.as_bytes()).unwrap();
+    let proxy_config =
+        "discoveryAddress: text:2\nstatsPort: 5\nproxyMetadata: {ISTIO_META_A: b, CLUSTER_ID: c9}\n";
+    let variables = [("PROXY_CONFIG", proxy_config), ("CA_ADDRESS", "http://ca:1"), ("ISTIO_META_X", "y")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::read(variables.into_iter().collect(), file.path()).unwrap();
+    assert_eq!(config.control_plane.xds.address, "https://text:2");
+    assert_eq!(config.control_plane.ca.address, "http://ca:1");
+    assert_eq!((config.ports.stats, config.ports.admin), (5, 4));
+    assert_eq!(config.worker_threads, 1);
+    assert_eq!(config.place.cluster_id, "c9");
+    assert_eq!(config.control_plane.node_metadata["A"], json!("b"));
+    assert_eq!(config.control_plane.node_metadata["X"], json!("y"));
+}
+
+#[test]
+fn ad_09_metadata_and_headers() {
+    let config = read(&[
+        ("POD_NAME", "ztunnel-1"),
+        ("INSTANCE_IP", "10.0.0.1"),
+        ("ISTIO_METAJSON_LABELS", r#"{"a": 1}"#),
+        ("XDS_HEADER_x-tenant", "t"),
+        ("CA_HEADER_x-ca", "c"),
+        ("ISTIO_META_CLUSTER_ID", "wins"),
+        ("CLUSTER_ID", "loses"),
+    ])
+    .unwrap();
+    assert_eq!(config.control_plane.node_metadata["LABELS"], json!({"a": 1}));
+    assert_eq!(config.control_plane.node_metadata["INSTANCE_IPS"], json!("10.0.0.1"));
+    assert_eq!(config.control_plane.xds.headers, [("x-tenant".to_owned(), Secret("t".to_owned()))]);
+    assert_eq!(config.control_plane.ca.headers, [("x-ca".to_owned(), Secret("c".to_owned()))]);
+    assert_eq!(config.place.cluster_id, "wins");
+}
+
+#[test]
+fn ad_10_worker_threads() {
+    assert_eq!(read(&[("ZTUNNEL_WORKER_THREADS", "3")]).unwrap().worker_threads, 3);
+    assert!(read(&[("ZTUNNEL_WORKER_THREADS", "100%")]).unwrap().worker_threads >= 1);
+    assert!(read(&[("ZTUNNEL_WORKER_THREADS", "101%")]).is_err());
+}
+
+#[test]
+fn up_07_drain_deadline() {
+    for (variables, seconds) in [
+        (vec![("TERMINATION_GRACE_PERIOD_SECONDS", "30")], 25),
+        (vec![("TERMINATION_GRACE_PERIOD_SECONDS", "1")], 1),
+        (vec![("TERMINATION_GRACE_PERIOD_SECONDS", "30"), ("CONNECTION_TERMINATION_DEADLINE", "2s")], 2),
+    ] {
+        assert_eq!(read(&variables).unwrap().drain_deadline, Duration::from_secs(seconds), "{variables:?}");
+    }
+}
+
+#[test]
+fn bad_values_are_named_with_the_remedy() {
+    for (name, value, said) in [
+        ("INSTANCE_IP", "here", "environment variable INSTANCE_IP is \"here\""),
+        ("PACKET_MARK", "many", "environment variable PACKET_MARK is \"many\""),
+        ("SECRET_TTL", "1 day", "expected a duration"),
+        ("ENABLE_ORIG_SRC", "perhaps", "expected true or false"),
+        ("HTTP2_FRAME_SIZE", "1", "a number from 16384"),
+        ("POOL_MAX_STREAMS_PER_CONNECTION", "0", "a number from 1"),
+        ("ISTIO_METAJSON_X", "{", "expected JSON"),
+        ("PROXY_CONFIG", "[1", "PROXY_CONFIG is not a proxy configuration"),
+        ("PROXY_CONFIG", "statsPort: 99999", "PROXY_CONFIG is not a proxy configuration"),
+        ("PROXY_MODE", "dedicated", "PROXY_MODE asks for a proxy of a single workload"),
+        ("TLS12_ENABLED", "true", "does not offer; remove it"),
+        ("CRL_PATH", "/x", "does not offer; remove it"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(said), "{name}={value}: {error}");
+    }
+}
+
+#[test]
+fn ad_01_a_dumped_configuration_holds_no_secret() {
+    let config = read(&[("AUTH_TOKEN", "s3cret"), ("XDS_HEADER_authorization", "s3cret")]).unwrap();
+    assert!(!serde_json::to_string(&config).unwrap().contains("s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+}

@@ -1,0 +1,98 @@
+//! The control plane: resources from the controller, certificates from the CA.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use mesh_identity::{
+    CaClient, ControlPlane, ControlPlaneError, ControlPlaneSettings, Store, StoreSettings, TokenSource,
+};
+use mesh_proto::discovery::Node;
+use mesh_runtime::drain::DrainWatcher;
+use mesh_runtime::readiness::ReadinessTask;
+use mesh_state::Writer;
+use mesh_xds::{Client, ConnectError, NodeId};
+use prost_types::value::Kind;
+use prost_types::{ListValue, Struct, Value};
+
+use crate::config::{self, Config, Endpoint};
+
+/// The certificates of the node's workloads.
+pub(crate) fn certificate_store(config: &Config) -> Result<Store, ControlPlaneError> {
+    let ca = ControlPlane::new(settings(config, &config.control_plane.ca))?;
+    let client = CaClient::new(ca, config.control_plane.certificate_ttl);
+    Ok(Store::new(Arc::new(client), StoreSettings::default()))
+}
+
+/// Keeps a stream to the controller open until the drain starts. `unready` is
+/// held until the first answer of every type.
+pub(crate) fn follow_controller(
+    config: &Config,
+    writer: &Writer,
+    unready: ReadinessTask,
+    drain: DrainWatcher,
+) -> Result<impl Future<Output = ()> + Send + use<>, ControlPlaneError> {
+    let controller = ControlPlane::new(settings(config, &config.control_plane.xds))?;
+    let connect = move || {
+        let channel = controller.channel().map_err(|error| ConnectError(error.into()));
+        std::future::ready(channel)
+    };
+    let handlers: Vec<Box<dyn mesh_xds::Handler>> =
+        vec![Box::new(writer.address_handler()), Box::new(writer.authorization_handler())];
+    let client = Client::new(connect, node(config), handlers);
+    Ok(async move {
+        let stop = async {
+            drain.signaled().await;
+        };
+        client.run(|| unready.done(), stop).await;
+    })
+}
+
+fn settings(config: &Config, endpoint: &Endpoint) -> ControlPlaneSettings {
+    ControlPlaneSettings {
+        address: endpoint.address.clone(),
+        root: endpoint.root.as_str().into(),
+        token: TokenSource::from(config.control_plane.token.0.as_str()),
+        cluster_id: config.place.cluster_id.clone(),
+        verified_name: endpoint.verified_name.clone(),
+        headers: endpoint.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
+    }
+}
+
+/// How ztunnel names itself (wire.md §5.1).
+fn node(config: &Config) -> Node {
+    let config::OwnPod { name, namespace, ip, .. } = &config.own;
+    let id = NodeId {
+        kind: "ztunnel".to_owned(),
+        ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        name: name.clone(),
+        namespace: namespace.clone(),
+        domain: format!("{namespace}.svc.cluster.local"),
+    };
+    let metadata = to_struct(&config.control_plane.node_metadata);
+    Node { id: id.to_string(), metadata: Some(metadata), ..Node::default() }
+}
+
+fn to_struct(values: &BTreeMap<String, serde_json::Value>) -> Struct {
+    Struct { fields: values.iter().map(|(name, value)| (name.clone(), to_value(value))).collect() }
+}
+
+fn to_value(json: &serde_json::Value) -> Value {
+    let kind = match json {
+        serde_json::Value::Null => Kind::NullValue(0),
+        serde_json::Value::Bool(flag) => Kind::BoolValue(*flag),
+        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        serde_json::Value::String(text) => Kind::StringValue(text.clone()),
+        serde_json::Value::Array(list) => {
+            Kind::ListValue(ListValue { values: list.iter().map(to_value).collect() })
+        }
+        serde_json::Value::Object(map) => {
+            let fields = map.iter().map(|(name, value)| (name.clone(), to_value(value))).collect();
+            Kind::StructValue(Struct { fields })
+        }
+    };
+    Value { kind: Some(kind) }
+}

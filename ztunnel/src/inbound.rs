@@ -1,0 +1,12 @@
+//! Connections to the pod: tunnels from other proxies on the HBONE port, and
+//! plain connections.
+
+mod admission;
+mod checks;
+mod guard;
+mod hbone;
+mod plaintext;
+mod request;
+
+pub(crate) use hbone::serve_hbone;
+pub(crate) use plaintext::serve_plaintext;

@@ -1,0 +1,65 @@
+//! The HBONE port: one TLS connection that carries any number of tunnels.
+
+use std::sync::Arc;
+
+use mesh_hbone::{TlsError, TlsStream};
+use mesh_identity::IdentityError;
+use mesh_model::Identity;
+use mesh_net::addr::{LocalAddress, PeerAddress};
+use mesh_net::socket::set_accepted;
+use mesh_runtime::drain::DrainWatcher;
+use mesh_telemetry::{Direction, early_denial};
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::request;
+use crate::proxy::Pod;
+
+/// A connection that carries tunnels.
+pub(super) struct Carrier {
+    pub(super) pod: Arc<Pod>,
+    /// The far proxy, which has the address of its workload.
+    pub(super) source: PeerAddress,
+    /// The pod's address it connected to.
+    pub(super) local: LocalAddress,
+    /// Who the source proved to be.
+    pub(super) identity: Identity,
+}
+
+/// Why a connection carries no tunnels.
+#[derive(Debug, Error)]
+enum Unusable {
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// Serves one connection to its end.
+pub(crate) async fn serve_hbone(pod: Arc<Pod>, stream: TcpStream, drain: DrainWatcher) {
+    let addresses = set_accepted(&stream, &pod.mesh.settings.sockets)
+        .and_then(|()| Ok((PeerAddress::new(stream.peer_addr()?), LocalAddress::new(stream.local_addr()?))));
+    let (source, local) = match addresses {
+        Ok(addresses) => addresses,
+        Err(error) => return debug!(%error, "a connection ended before it was looked at"),
+    };
+    // Boxed: a handshake takes much more memory than what follows, and only for a moment.
+    let tls = match Box::pin(shake_hands(&pod, stream)).await {
+        Ok(tls) => tls,
+        Err(error) => return early_denial(source.0, local.0, Direction::Inbound, &error),
+    };
+    let identity = tls.peer_identity().clone();
+    let carrier = Arc::new(Carrier { pod: Arc::clone(&pod), source, local, identity });
+    let handler = |incoming| request::serve(Arc::clone(&carrier), incoming);
+    // Boxed: connections that carry tunnels are few, those that are still shaking hands may be many.
+    let served = Box::pin(mesh_hbone::serve(tls, &pod.mesh.settings.tunnel, drain, handler)).await;
+    if let Err(error) = served {
+        debug!(%source, %error, "a tunnel connection ended");
+    }
+}
+
+async fn shake_hands(pod: &Pod, stream: TcpStream) -> Result<TlsStream<TcpStream>, Unusable> {
+    let certificate = pod.fetch_certificate().await?;
+    Ok(TlsStream::accept(stream, &certificate, pod.mesh.settings.tunnel.handshake_timeout).await?)
+}

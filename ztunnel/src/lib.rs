@@ -1,0 +1,27 @@
+//! The node tunnel: captures the traffic of enrolled pods, tunnels it as HBONE, enforces L4 policy.
+//!
+//! ```text
+//! node agent ── zds ──▶ pods ── starts ──▶ proxy       one per pod, in the pod's network namespace
+//!                                            ├─▶ outbound   plan → tunnel or plain → copy
+//!                                            └─▶ inbound    checks → permit → application → copy
+//! controller, CA ── control ──▶ state and certificates, read by every connection
+//! ```
+
+mod admin;
+pub mod config;
+mod connections;
+mod control;
+mod identities;
+mod inbound;
+mod journal;
+mod outbound;
+mod pods;
+mod ports;
+mod proxy;
+mod run;
+#[cfg(test)]
+mod samples;
+mod zds;
+
+pub use config::Config;
+pub use run::run;
