@@ -20,7 +20,7 @@ demo: packages-run ## build, run the bookshop in network namespaces, show what a
 	$(CARGO_TARGET_DIR)/release/adit local demo
 
 .PHONY: test
-test: packages-run lint ## format, clippy, crate edges, unit tests, tests of real processes in network namespaces
+test: packages-test lint ## format, clippy, crate edges, unit tests, tests of real processes in network namespaces
 	$(CARGO) test --workspace --locked
 
 .PHONY: lint
@@ -62,6 +62,10 @@ packages-build:
 .PHONY: packages-run
 packages-run: packages-build
 	@$(call ensure,iproute2 nftables)
+
+.PHONY: packages-test
+packages-test: packages-run
+	@$(call ensure,python3-minimal)
 
 define ensure
 missing=(); for package in $(1); do \

@@ -22,9 +22,9 @@ pub struct Config {
     /// Where it is in the mesh.
     pub place: Place,
     /// The controller (`XDS_ADDRESS`, `XDS_ROOT_CA`).
-    pub controller: Remote,
+    pub controller: Server,
     /// The CA (`CA_ADDRESS`, `CA_ROOT_CA`).
-    pub ca: Remote,
+    pub ca: Server,
     /// The token both are asked with, or the path of a file that holds it (`AUTH_TOKEN`).
     #[serde(skip)]
     pub token: String,
@@ -70,7 +70,7 @@ pub struct Place {
 /// A part of the control plane.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Remote {
+pub struct Server {
     /// `https://host:port`.
     pub address: String,
     /// The root it is verified by: a path, PEM text or `SYSTEM`.
@@ -117,8 +117,8 @@ impl Config {
         Ok(Config {
             own,
             place,
-            ca: remote("CA", env::text("CA_ADDRESS", &xds_address)),
-            controller: remote("XDS", xds_address),
+            ca: server("CA", env::text("CA_ADDRESS", &xds_address)),
+            controller: server("XDS", xds_address),
             token: env::text("AUTH_TOKEN", "./var/run/secrets/tokens/istio-token"),
             certificate_ttl: env::duration("SECRET_TTL", Duration::from_secs(24 * 3600))?,
             ports: Ports::default(),
@@ -157,8 +157,8 @@ fn expected(name: &str, expected: &str) -> InvalidEnv {
     InvalidEnv { name: name.to_owned(), value: env::text(name, ""), expected: expected.to_owned() }
 }
 
-fn remote(kind: &str, address: String) -> Remote {
-    Remote {
+fn server(kind: &str, address: String) -> Server {
+    Server {
         address,
         root: env::text(&format!("{kind}_ROOT_CA"), "./var/run/secrets/istio/root-cert.pem"),
         verified_name: env::find_text(&format!("ALT_{kind}_HOSTNAME")),

@@ -11,7 +11,7 @@ use mesh_runtime::readiness::ReadinessTask;
 use mesh_state::Writer;
 use mesh_xds::{Client, ConnectError, Handler, NodeId};
 
-use crate::config::{Config, Remote};
+use crate::config::{Config, Server};
 
 /// Between two looks whether the CA has answered.
 const CERTIFICATE_PAUSE: Duration = Duration::from_millis(500);
@@ -54,13 +54,13 @@ pub(crate) fn follow_controller(
     })
 }
 
-fn control_plane(config: &Config, remote: &Remote) -> ControlPlaneSettings {
+fn control_plane(config: &Config, server: &Server) -> ControlPlaneSettings {
     ControlPlaneSettings {
-        address: remote.address.clone(),
-        root: remote.root.as_str().into(),
+        address: server.address.clone(),
+        root: server.root.as_str().into(),
         token: TokenSource::from(config.token.as_str()),
         cluster_id: config.place.cluster_id.clone(),
-        verified_name: remote.verified_name.clone(),
+        verified_name: server.verified_name.clone(),
         headers: Vec::new(),
     }
 }

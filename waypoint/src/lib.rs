@@ -18,5 +18,5 @@ mod tunnel;
 mod upstream;
 mod worker;
 
-pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, Remote};
+pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, Server};
 pub use run::run;

@@ -43,7 +43,7 @@ type Counters = Arc<Transferred>;
 /// Connects to an endpoint, to another one if that fails.
 async fn connect(tunnel: &Tunnel) -> Option<(Wire, ConnectionReport, Counters)> {
     let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
-    let client = forwarded::encode(tunnel.peer, hostname);
+    let client = forwarded::encode(tunnel.downstream, hostname);
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failure = None;
     while tried.len() < MOST_TRIED {
@@ -95,7 +95,7 @@ fn broken(error: impl std::fmt::Display) -> Failure {
 
 fn open_report(tunnel: &Tunnel, endpoint: Option<&Endpoint>) -> (ConnectionReport, Counters) {
     let addresses = Addresses {
-        source: tunnel.peer,
+        source: tunnel.downstream,
         destination: endpoint.map_or(tunnel.target, |endpoint| endpoint.address),
         target: Some(tunnel.target.to_string()),
     };

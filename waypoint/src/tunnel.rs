@@ -24,7 +24,7 @@ pub(crate) struct Tunnel {
     pub(crate) worker: Arc<Worker>,
     pub(crate) drain: DrainWatcher,
     /// The far end of the connection the tunnel is in.
-    pub(crate) peer: SocketAddr,
+    pub(crate) downstream: SocketAddr,
     /// Who opened it, by certificate.
     pub(crate) identity: Identity,
     /// The same, with what the controller says of it.
@@ -39,14 +39,19 @@ pub(crate) struct Tunnel {
 
 /// Who opened a tunnel, and over which connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Peer {
+pub(crate) struct Downstream {
     pub(crate) address: SocketAddr,
     pub(crate) identity: Identity,
 }
 
 /// Takes one request for a tunnel, and whatever comes through it.
-pub(crate) async fn handle(worker: Arc<Worker>, peer: Peer, drain: DrainWatcher, incoming: Incoming) {
-    let tunnel = match Tunnel::plan(worker, peer, drain, &incoming.request.target).await {
+pub(crate) async fn handle(
+    worker: Arc<Worker>,
+    downstream: Downstream,
+    drain: DrainWatcher,
+    incoming: Incoming,
+) {
+    let tunnel = match Tunnel::plan(worker, downstream, drain, &incoming.request.target).await {
         Ok(tunnel) => Arc::new(tunnel),
         Err(status) => return incoming.refuse(status),
     };
@@ -85,7 +90,7 @@ impl Tunnel {
     /// What a request for a tunnel is for, or the status to refuse it with.
     async fn plan(
         worker: Arc<Worker>,
-        peer: Peer,
+        downstream: Downstream,
         drain: DrainWatcher,
         target: &Target,
     ) -> Result<Tunnel, StatusCode> {
@@ -94,7 +99,7 @@ impl Tunnel {
                 Target::Address(address) => *address,
                 Target::Hostname(_, port) => SocketAddr::new(worker.me.ip, *port),
             };
-            early_denial(peer.address, address, Direction::Inbound, reason);
+            early_denial(downstream.address, address, Direction::Inbound, reason);
             Err(status)
         };
         let Some(me) = worker.fetch_me().await else {
@@ -111,17 +116,17 @@ impl Tunnel {
         let Target::Address(target) = *target else {
             return Err(StatusCode::BAD_REQUEST);
         };
-        let place = NetworkAddress::new(me.network.clone(), peer.address.ip().to_canonical());
+        let place = NetworkAddress::new(me.network.clone(), downstream.address.ip().to_canonical());
         // An address that somebody else has taken over must not lend its new owner's name.
-        let workload = snapshot.find_workload(&place).filter(|found| found.identity() == peer.identity);
-        let source = Party { workload, identity: Some(peer.identity.clone()) };
+        let workload = snapshot.find_workload(&place).filter(|found| found.identity() == downstream.identity);
+        let source = Party { workload, identity: Some(downstream.identity.clone()) };
         let request_source = RequestSource::new(&source, Security::MutualTls);
         let straight = Arc::new(Rule::straight_to(straight_destination(&plan, target)));
         Ok(Tunnel {
             worker,
             drain,
-            peer: peer.address,
-            identity: peer.identity,
+            downstream: downstream.address,
+            identity: downstream.identity,
             source,
             request_source: Arc::new(request_source),
             target,

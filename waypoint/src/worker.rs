@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::routes::RouteCache;
-use crate::tunnel::{self, Peer};
+use crate::tunnel::{self, Downstream};
 use crate::upstream::{HttpPool, Upstream};
 
 /// Connections of one worker; more wait to be accepted.
@@ -123,7 +123,7 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, drain: Dr
                 let (worker, drain) = (worker.clone(), drain.clone());
                 tokio::spawn(async move {
                     if let Err(error) = serve(worker, stream, drain).await {
-                        tracing::debug!(peer = %address, error, "a connection ended early");
+                        tracing::debug!(downstream = %address, error, "a connection ended early");
                     }
                     drop(slot);
                 });
@@ -149,10 +149,10 @@ async fn serve(worker: Arc<Worker>, stream: TcpStream, drain: DrainWatcher) -> R
         _ = drain.signaled() => return Ok(()),
     };
     let tls = tls.map_err(|error| describe(&error))?;
-    let peer = Peer { address, identity: tls.peer_identity().clone() };
+    let downstream = Downstream { address, identity: tls.peer_identity().clone() };
     let handler = {
         let drain = drain.clone();
-        move |incoming| tunnel::handle(worker.clone(), peer.clone(), drain.clone(), incoming)
+        move |incoming| tunnel::handle(worker.clone(), downstream.clone(), drain.clone(), incoming)
     };
     mesh_hbone::serve(tls, &settings, drain, handler).await.map_err(|error| describe(&error))
 }

@@ -20,7 +20,7 @@ use mesh_model::{
 };
 use mesh_testkit::controller::TestController;
 use tokio::net::TcpStream;
-use waypoint::{Config, OwnPod, Place, Ports, Remote};
+use waypoint::{Config, OwnPod, Place, Ports, Server};
 
 const MUCH: Duration = Duration::from_secs(30);
 const WAYPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 78, 0, 1));
@@ -126,7 +126,7 @@ async fn application() -> SocketAddr {
 }
 
 fn config(controller: &TestController, ports: Ports) -> Config {
-    let remote = || Remote { address: controller.url(), root: "SYSTEM".to_owned(), verified_name: None };
+    let server = || Server { address: controller.url(), root: "SYSTEM".to_owned(), verified_name: None };
     Config {
         own: OwnPod {
             name: "waypoint".to_owned(),
@@ -141,8 +141,8 @@ fn config(controller: &TestController, ports: Ports) -> Config {
             network: String::new(),
             cluster_id: "Kubernetes".to_owned(),
         },
-        controller: remote(),
-        ca: remote(),
+        controller: server(),
+        ca: server(),
         token: String::new(),
         certificate_ttl: Duration::from_secs(3600),
         ports,

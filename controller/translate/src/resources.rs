@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, ResourceKey};
 
 pub(crate) use authorization::convert;
 pub(crate) use http_route::{leads_to as http_route_leads_to, translate as translate_http_route};
-pub(crate) use peer_authentication::{converted_name, keys as peer_authentication_keys};
+pub(crate) use peer_authentication::keys as peer_authentication_keys;
 pub(crate) use problem::{Problem, Reason, find_pattern_error};
 pub(crate) use service_config::{
     attached_ports, namespaces_in_force, parent_service, routes_in_force, winning_virtual_service,

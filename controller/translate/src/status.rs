@@ -37,8 +37,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// What to write at the time `now` (RFC 3339, seconds): conditions that have not changed since `previous` was
-    /// written keep the time at which they last did.
+    /// What to write at the time `now` (RFC 3339, seconds): conditions that have not changed since
+    /// `previous` was written keep the time at which they last did.
     pub fn stamp(&self, previous: Option<&Value>, now: &str) -> Value {
         stamp::stamp(self, previous, now)
     }

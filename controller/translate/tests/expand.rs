@@ -1,4 +1,5 @@
 //! What follows from Gateways and Deployments (api.md §4.3, WP-01, WP-15).
+
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "support/document.rs"]

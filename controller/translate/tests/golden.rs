@@ -5,6 +5,7 @@
 //! everything gets its address and is ready, unless a Pod has a status of its own (see `support/world.rs`).
 //! Resources of generated waypoints, and what is usual in a resource, are shown where a comment in `in.yaml`
 //! says `show everything`.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "support/document.rs"]

@@ -1,5 +1,6 @@
 //! What a change is said to affect is everything it affects: deriving only that, again and again, ends where
 //! deriving everything does.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "support/variety.rs"]

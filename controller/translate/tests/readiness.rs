@@ -1,5 +1,6 @@
 //! A waypoint counts from the moment it serves, and never stops counting: traffic it has to judge must not go
 //! around it because it restarts (api.md §4.4, WP-02, WP-05, ST-14).
+
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use controller_translate::{

@@ -122,7 +122,7 @@ fn details_of(tunnel: &Tunnel, head: &Parts) -> RequestDetails {
     *request.version_mut() = head.version;
     *request.headers_mut() = head.headers.clone();
     RequestDetails {
-        downstream_remote_address: Some(tunnel.peer),
+        downstream_remote_address: Some(tunnel.downstream),
         downstream_local_address: Some(tunnel.target),
         ..RequestDetails::of(&request)
     }

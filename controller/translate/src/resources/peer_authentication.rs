@@ -14,7 +14,7 @@ const CONVERTED: &str = "converted_peer_authentication_";
 type PeerAuthentication = Kept<PeerAuthenticationSpec>;
 
 /// The policy that stands for a PeerAuthentication whose ports differ from the rest.
-pub(crate) fn converted_name(name: &Name) -> PolicyKey {
+fn converted_name(name: &Name) -> PolicyKey {
     PolicyKey::new(name.namespace.clone(), format!("{CONVERTED}{}", name.name))
 }
 

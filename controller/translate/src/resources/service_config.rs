@@ -1,8 +1,8 @@
 //! What a waypoint needs of a service: the rules that hold on its ports, and its subsets.
 //!
-//! Rules come from the namespaces of the service and of its waypoint. Where an HTTPRoute is attached to a port,
-//! HTTPRoutes alone decide there: their most-specific-first order and a VirtualService's first-in-the-list order
-//! cannot be merged. Of several VirtualServices for a host, one decides.
+//! Rules come from the namespaces of the service and of its waypoint. Where an HTTPRoute is attached to
+//! a port, HTTPRoutes alone decide there: their most-specific-first order and a VirtualService's
+//! first-in-the-list order cannot be merged. Of several VirtualServices for a host, one decides.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

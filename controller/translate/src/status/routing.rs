@@ -1,4 +1,4 @@
-//! VirtualServices and DestinationRules: whether they decide about anything, and what of them is not honoured.
+//! VirtualServices and DestinationRules: whether they decide about anything, and what is not honoured.
 
 use std::collections::BTreeSet;
 
