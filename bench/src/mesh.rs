@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context;
+use serde_json::Value;
 
 /// A running local mesh; taken down when dropped.
 pub(crate) struct Mesh {
@@ -40,23 +41,30 @@ impl Mesh {
 
     /// The IP address of a pod.
     pub(crate) fn address_of(&self, namespace: &str, pod: &str) -> anyhow::Result<String> {
-        let output = self.command("get").args(["pods", "-o", "json", "-n", namespace]).output()?;
-        let pods: serde_json::Value = serde_json::from_slice(&output.stdout)
-            .context("`adit local get pods -o json` printed no JSON")?;
-        let of_name = |item: &&serde_json::Value| item["metadata"]["name"] == pod;
-        let found = pods["items"].as_array().and_then(|items| items.iter().find(of_name));
+        let pods = self.pods(namespace)?;
+        let found = pods.iter().find(|item| item["metadata"]["name"] == pod);
         let address = found.and_then(|item| item["status"]["podIP"].as_str());
         address.map(str::to_owned).with_context(|| format!("{namespace}/{pod} has no address"))
     }
 
     /// The process ids of all ztunnels of the mesh.
     pub(crate) fn ztunnels(&self) -> anyhow::Result<Vec<u32>> {
-        let output = self.command("get").args(["components", "-o", "json"]).output()?;
-        let components: serde_json::Value = serde_json::from_slice(&output.stdout)
-            .context("`adit local get components -o json` printed no JSON")?;
-        let items = components["items"].as_array().context("no components")?;
-        let ztunnels = items.iter().filter(|item| item["component"] == "ztunnel");
-        Ok(ztunnels.filter_map(|item| u32::try_from(item["pid"].as_u64()?).ok()).collect())
+        let pods = self.pods("istio-system")?;
+        let of_ztunnel =
+            |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("ztunnel"));
+        let pid = |pod: &Value| {
+            let id = pod["status"]["containerStatuses"][0]["containerID"].as_str()?;
+            id.strip_prefix("process://")?.parse().ok()
+        };
+        let pids = pods.iter().filter(of_ztunnel).map(|pod| pid(pod).context("a ztunnel is not running"));
+        pids.collect()
+    }
+
+    fn pods(&self, namespace: &str) -> anyhow::Result<Vec<Value>> {
+        let output = self.command("get").args(["pods", "-o", "json", "-n", namespace]).output()?;
+        let list: Value = serde_json::from_slice(&output.stdout)
+            .context("`adit local get pods -o json` printed no JSON")?;
+        list["items"].as_array().cloned().context("`adit local get pods -o json` printed no list")
     }
 
     fn exec(&self, namespace: &str, pod: &str, command: &[String]) -> Command {

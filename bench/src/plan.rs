@@ -2,7 +2,7 @@
 //! round, so that a slow moment of the machine hits them alike.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -93,15 +93,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
     let mut rows = Vec::new();
     rows.extend(memory(&mesh, program, &ready, Kind::Hold, 1)?);
+    let is_watched = std::io::stderr().is_terminal();
     for round in 1..=arguments.rounds {
         for (kind, connections) in FIGURES {
             for path in &ready {
-                eprint!("\rround {round}: {kind:?} over {connections} by {:?}            ", path.path);
+                if is_watched {
+                    eprint!("\rround {round}: {kind:?} over {connections} by {:?}            ", path.path);
+                }
                 rows.push(measure(&mesh, program, path, round, (kind, connections), arguments.seconds)?);
             }
         }
     }
-    eprintln!();
     rows.extend(memory(&mesh, program, &ready, Kind::Hold, HELD)?);
     write_rows(&arguments.rows, &rows)?;
     print!("{}", table::of(&rows));
@@ -187,10 +189,7 @@ fn memory(mesh: &Mesh, program: &str, ready: &[Ready], kind: Kind, held: usize) 
     let mut rows = Vec::new();
     for path in ready.iter().filter(|path| !path.proxies.is_empty()) {
         let command = load_command(program, &path.to, kind, held, 60.0);
-        let mut load = mesh.start(path.namespace, "client", &command)?;
-        let mut line = String::new();
-        BufReader::new(load.output()?).read_line(&mut line)?;
-        anyhow::ensure!(line.trim() == "held", "{held} connections could not be opened by {:?}", path.path);
+        let _load = retry_until_up(|| hold(mesh, path, &command))?;
         let resident_mib = cpu::resident_mib(&path.proxies)?;
         let measured = Measured::default();
         let row = Row {
@@ -205,6 +204,15 @@ fn memory(mesh: &Mesh, program: &str, ready: &[Ready], kind: Kind, held: usize) 
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Starts a load that opens connections and keeps them; returns once they are there.
+fn hold(mesh: &Mesh, path: &Ready, command: &[String]) -> anyhow::Result<Running> {
+    let mut load = mesh.start(path.namespace, "client", command)?;
+    let mut line = String::new();
+    BufReader::new(load.output()?).read_line(&mut line)?;
+    anyhow::ensure!(line.trim() == "held", "the connections could not be opened by {:?}", path.path);
+    Ok(load)
 }
 
 fn write_rows(to: &std::path::Path, rows: &[Row]) -> anyhow::Result<()> {
