@@ -69,6 +69,8 @@ pub struct Place {
     pub network: String,
     /// Part of the names of the node's workloads.
     pub cluster_id: String,
+    /// Wins among services of one address where nothing else decides.
+    pub preferred_service_namespace: Option<String>,
 }
 
 /// How connections are carried.
@@ -171,6 +173,8 @@ impl Config {
                 .find("ISTIO_META_CLUSTER_ID")
                 .unwrap_or(&variables.text("CLUSTER_ID", "Kubernetes"))
                 .to_owned(),
+            // Spelled so everywhere.
+            preferred_service_namespace: variables.find("PREFERED_SERVICE_NAMESPACE").map(str::to_owned),
         };
         Ok(Config {
             control_plane: ControlPlane::read(&variables, &proxy_config, &own, &place)?,

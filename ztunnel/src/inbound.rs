@@ -8,5 +8,5 @@ mod hbone;
 mod plaintext;
 mod request;
 
-pub(crate) use hbone::serve_hbone;
+pub(crate) use hbone::{MOST_HANDSHAKES, serve_hbone};
 pub(crate) use plaintext::serve_plaintext;

@@ -14,6 +14,7 @@ use mesh_net::namespace::Namespace;
 use mesh_runtime::drain::{self, DrainTrigger, DrainWatcher, Mode};
 use mesh_telemetry::PodMetrics;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use crate::connections::Connections;
 use crate::zds::PodInfo;
@@ -81,7 +82,9 @@ fn serve(worker: &Handle, pod: &Arc<Pod>, listeners: Listeners, drain: &DrainWat
     worker.spawn(accept_all(listeners.inbound_plaintext, drain.clone(), plaintext));
 
     let (of, watcher) = (Arc::clone(pod), drain.clone());
-    let hbone = move |stream| inbound::serve_hbone(Arc::clone(&of), stream, watcher.clone());
+    let handshakes = Arc::new(Semaphore::new(inbound::MOST_HANDSHAKES));
+    let hbone =
+        move |stream| inbound::serve_hbone(Arc::clone(&of), Arc::clone(&handshakes), stream, watcher.clone());
     worker.spawn(accept_all(listeners.hbone, drain.clone(), hbone));
 }
 

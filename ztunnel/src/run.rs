@@ -54,7 +54,10 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     let registry = Registry::new("ztunnel", env!("CARGO_PKG_VERSION"));
     let (drain, draining) = drain::channel();
     let (shutdown, mut requests) = shutdown::channel();
-    let (writer, reader) = mesh_state::new();
+    let (writer, reader) = match config.place.preferred_service_namespace.as_deref() {
+        Some(namespace) => mesh_state::with_preferred_namespace(namespace),
+        None => mesh_state::new(),
+    };
 
     let store = control::certificate_store(&config)?;
     // Controller and servers go on until the very end: policies may still change

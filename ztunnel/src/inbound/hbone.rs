@@ -11,10 +11,14 @@ use mesh_runtime::drain::DrainWatcher;
 use mesh_telemetry::{Direction, early_denial};
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tracing::debug;
 
 use super::request;
 use crate::proxy::Pod;
+
+/// Handshakes at the same time, of one pod on one worker: what strangers can make us hold in memory.
+pub(crate) const MOST_HANDSHAKES: usize = 512;
 
 /// A connection that carries tunnels.
 pub(super) struct Carrier {
@@ -37,7 +41,12 @@ enum Unusable {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn serve_hbone(pod: Arc<Pod>, stream: TcpStream, drain: DrainWatcher) {
+pub(crate) async fn serve_hbone(
+    pod: Arc<Pod>,
+    handshakes: Arc<Semaphore>,
+    stream: TcpStream,
+    drain: DrainWatcher,
+) {
     let addresses = set_accepted(&stream, &pod.mesh.settings.sockets)
         .and_then(|()| Ok((PeerAddress::new(stream.peer_addr()?), LocalAddress::new(stream.local_addr()?))));
     let (source, local) = match addresses {
@@ -45,7 +54,7 @@ pub(crate) async fn serve_hbone(pod: Arc<Pod>, stream: TcpStream, drain: DrainWa
         Err(error) => return debug!(%error, "a connection ended before it was looked at"),
     };
     // Boxed: a handshake takes much more memory than what follows, and only for a moment.
-    let tls = match Box::pin(shake_hands(&pod, stream)).await {
+    let tls = match Box::pin(shake_hands(&pod, &handshakes, stream)).await {
         Ok(tls) => tls,
         Err(error) => return early_denial(source.0, local.0, Direction::Inbound, &error),
     };
@@ -59,7 +68,13 @@ pub(crate) async fn serve_hbone(pod: Arc<Pod>, stream: TcpStream, drain: DrainWa
     }
 }
 
-async fn shake_hands(pod: &Pod, stream: TcpStream) -> Result<TlsStream<TcpStream>, Unusable> {
+async fn shake_hands(
+    pod: &Pod,
+    handshakes: &Semaphore,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, Unusable> {
+    // Never closed, so there is always a slot some day.
+    let _slot = handshakes.acquire().await;
     let certificate = pod.fetch_certificate().await?;
     Ok(TlsStream::accept(stream, &certificate, pod.mesh.settings.tunnel.handshake_timeout).await?)
 }

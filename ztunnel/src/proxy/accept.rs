@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+/// Further connections wait in the listener's queue, and then with the client.
+const MOST_CONNECTIONS: usize = 32_768;
 /// Pause after a failure that is not one connection's, such as no descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -32,7 +34,7 @@ where
             biased;
             mode = drain.signaled() => break mode,
             Some(ended) = connections.join_next() => note_panic(ended),
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(serve(stream))),
                 Err(error) => pause_unless_about_one_connection(&error).await,
             }
