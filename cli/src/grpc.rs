@@ -6,6 +6,8 @@ use http::HeaderValue;
 
 /// The content type.
 pub(crate) const CONTENT: HeaderValue = HeaderValue::from_static("application/grpc");
+/// The message of a health service that serves: field 1, a number, is 1.
+pub(crate) const SERVING: &[u8] = b"\0\0\0\0\x02\x08\x01";
 /// Field 1, length-delimited.
 const TAG: u8 = 0x0a;
 

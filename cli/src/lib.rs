@@ -7,6 +7,7 @@ mod grpc;
 mod local;
 mod program;
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -43,7 +44,13 @@ enum Command {
 /// Parses the command line and runs it.
 pub fn run() -> ExitCode {
     dispatch(Arguments::parse().command).unwrap_or_else(|error| {
-        eprintln!("adit: {error:#}");
+        // Whoever read the output has seen enough (`| head`).
+        let is_broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe)
+        };
+        if !error.chain().any(is_broken_pipe) {
+            eprintln!("adit: {error:#}");
+        }
         ExitCode::FAILURE
     })
 }

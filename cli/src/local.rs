@@ -36,6 +36,7 @@ mod tokens;
 mod tools;
 mod up;
 mod vips;
+mod watch;
 
 use std::process::ExitCode;
 

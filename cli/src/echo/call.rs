@@ -1,5 +1,6 @@
 //! `adit echo call`: calls a URL a number of times and prints one line per answer.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -83,11 +84,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode> {
         let result = client::fetch(&call).await;
         let millis = start.elapsed().as_secs_f64() * 1000.0;
         answered &= result.is_ok();
-        if arguments.json {
-            println!("{}", as_json(&result, millis));
-        } else {
-            print_line(&result, millis, arguments.body);
-        }
+        let text = match arguments.json {
+            true => as_json(&result, millis).to_string(),
+            false => as_text(&result, millis, arguments.body),
+        };
+        writeln!(io::stdout(), "{text}")?;
     }
     Ok(if answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -111,21 +112,18 @@ fn as_json(result: &Result<Answer, CallError>, millis: f64) -> Value {
     }
 }
 
-fn print_line(result: &Result<Answer, CallError>, millis: f64, body: bool) {
-    match result {
-        Ok(answer) => {
-            let status = match (answer.status, answer.grpc_status) {
-                (_, Some(grpc)) => format!("grpc-status {grpc}"),
-                (Some(status), None) => status.as_u16().to_string(),
-                (None, None) => "tcp".to_owned(),
-            };
-            println!("{status}  {}  {millis:.1} ms", summary(answer));
-            if body {
-                println!("{}", String::from_utf8_lossy(&answer.body));
-            }
-        }
-        Err(error) => println!("failed  {error}  {millis:.1} ms"),
-    }
+fn as_text(result: &Result<Answer, CallError>, millis: f64, body: bool) -> String {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(error) => return format!("failed  {error}  {millis:.1} ms"),
+    };
+    let status = match (answer.status, answer.grpc_status) {
+        (_, Some(grpc)) => format!("grpc-status {grpc}"),
+        (Some(status), None) => status.as_u16().to_string(),
+        (None, None) => "tcp".to_owned(),
+    };
+    let body = if body { format!("\n{}", String::from_utf8_lossy(&answer.body)) } else { String::new() };
+    format!("{status}  {}  {millis:.1} ms{body}", summary(answer))
 }
 
 /// Who answered: an echo names itself; of others, the beginning of the body.
@@ -133,8 +131,9 @@ fn summary(answer: &Answer) -> String {
     if let Ok(Value::Object(echo)) = serde_json::from_slice(&answer.body)
         && let Some(service) = echo.get("service").and_then(Value::as_str)
     {
-        let part = |name| echo.get(name).and_then(Value::as_str).unwrap_or("-");
-        return format!("{service} {} {}", part("version"), part("pod"));
+        let part = |name| echo.get(name).and_then(Value::as_str).unwrap_or_default();
+        let parts = [service, part("version"), part("pod")];
+        return parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
     }
     String::from_utf8_lossy(&answer.body).lines().next().unwrap_or_default().chars().take(80).collect()
 }

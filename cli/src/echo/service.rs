@@ -1,6 +1,7 @@
 //! The answers of an echo to HTTP and gRPC requests.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +26,8 @@ use crate::grpc;
 const MAX_BODY: usize = 1 << 20;
 /// The path of the one gRPC method: a message with one text field in, one out.
 pub(super) const METHOD: &str = "/adit.echo.v1.Echo/Echo";
+/// What probes ask.
+const HEALTH_METHOD: &str = "/grpc.health.v1.Health/Check";
 /// The gRPC statuses given without a wish.
 const INVALID_ARGUMENT: u16 = 3;
 const UNIMPLEMENTED: u16 = 12;
@@ -52,7 +55,8 @@ impl Echo {
     /// Writes a line about something that arrived.
     pub(super) fn log(&self, line: fmt::Arguments<'_>) {
         if !self.quiet {
-            println!("{} {line}", self.name.label());
+            // Serving goes on when nobody reads along.
+            let _ = writeln!(io::stdout(), "{} {line}", self.name.label());
         }
     }
 
@@ -138,6 +142,9 @@ impl Echo {
         fail: bool,
     ) -> Response<Body> {
         let wanted = if fail { behaviour.code.unwrap_or(UNAVAILABLE) } else { behaviour.status.unwrap_or(0) };
+        if head.uri.path() == HEALTH_METHOD {
+            return grpc_message(Bytes::from_static(grpc::SERVING));
+        }
         if head.uri.path() != METHOD {
             return grpc_status(UNIMPLEMENTED, &format!("there is only {}", METHOD));
         }
@@ -214,6 +221,14 @@ fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
 
 fn with_type(mut response: Response<Body>, content_type: &'static str) -> Response<Body> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A gRPC answer with a message.
+fn grpc_message(message: Bytes) -> Response<Body> {
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from(0))]);
+    let mut response = Response::new(Full::new(message).with_trailers(async { Some(Ok(trailers)) }).boxed());
+    response.headers_mut().insert(CONTENT_TYPE, grpc::CONTENT);
     response
 }
 

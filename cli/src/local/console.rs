@@ -1,6 +1,7 @@
 //! What the supervisor tells the person in front of it.
 
 use std::fmt::Arguments;
+use std::io::Write;
 use std::time::Instant;
 
 /// The terminal, or the log of a detached mesh.
@@ -16,11 +17,16 @@ impl Console {
 
     /// Something has been achieved.
     pub(super) fn step(&self, text: Arguments<'_>) {
-        println!("{:>7.1} s  {text}", self.start.elapsed().as_secs_f64());
+        self.say(text);
     }
 
     /// Something is as it should not be.
     pub(super) fn problem(&self, text: Arguments<'_>) {
-        println!("{:>7.1} s  ! {text}", self.start.elapsed().as_secs_f64());
+        self.say(format_args!("! {text}"));
+    }
+
+    /// Whoever reads it may have gone; the mesh stays.
+    fn say(&self, text: Arguments<'_>) {
+        let _ = writeln!(std::io::stdout(), "{:>7.1} s  {text}", self.start.elapsed().as_secs_f64());
     }
 }

@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::console::Console;
 use super::files;
 use super::manifests::{self, Loaded, Written};
 use super::mesh::Mesh;
+
+/// A file that is broken is given so long to be written to its end.
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// What tells two versions of a file apart.
 type Version = (SystemTime, u64);
@@ -34,6 +37,16 @@ impl Followed {
         Followed { paths, namespace, files: BTreeMap::new() }
     }
 
+    /// The directories in which changes have to be looked for.
+    pub(super) fn directories(&self) -> impl Iterator<Item = PathBuf> {
+        self.paths.iter().map(|path| match path.parent() {
+            _ if path.is_dir() => path.clone(),
+            None => PathBuf::from("."),
+            Some(parent) if parent == Path::new("") => PathBuf::from("."),
+            Some(parent) => parent.to_owned(),
+        })
+    }
+
     /// Reads what has changed since the last call and carries it over.
     pub(super) fn look(&mut self, mesh: &Mesh, console: &Console) {
         let mut seen = BTreeSet::new();
@@ -47,6 +60,9 @@ impl Followed {
                     continue;
                 }
                 let loaded = manifests::load(&file, &self.namespace);
+                if !loaded.errors.is_empty() && is_fresh(version, SystemTime::now()) {
+                    continue;
+                }
                 self.take(mesh, console, file, version, loaded);
             }
         }
@@ -110,6 +126,11 @@ impl Followed {
     }
 }
 
+/// It may be half written.
+fn is_fresh((modified, _): Version, now: SystemTime) -> bool {
+    now.duration_since(modified).is_ok_and(|age| age < SETTLING)
+}
+
 fn version(file: &Path) -> Option<Version> {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
@@ -120,3 +141,6 @@ fn report(console: &Console, result: anyhow::Result<()>) {
         console.problem(format_args!("{error:#}"));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,9 @@ use nix::sys::signal::Signal;
 use nix::unistd::{getppid, setsid};
 use serde::{Deserialize, Serialize};
 
+/// This program, also when its file has been replaced by a newer one meanwhile.
+pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// What a container's processes have in common.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Surroundings {

@@ -19,10 +19,12 @@ pub(super) struct FoundPod {
 }
 
 impl FoundPod {
-    /// The names of its containers.
+    /// The names of its containers, those that initialise it last.
     pub(super) fn containers(&self) -> Vec<&str> {
-        let containers = self.document["spec"]["containers"].as_array();
-        containers.into_iter().flatten().filter_map(|container| container["name"].as_str()).collect()
+        let spec = &self.document["spec"];
+        let containers = [&spec["containers"], &spec["initContainers"]].map(Value::as_array);
+        let containers = containers.into_iter().flatten().flatten();
+        containers.filter_map(|container| container["name"].as_str()).collect()
     }
 
     /// The named container, or the first.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 /// Where the state of all meshes is.
-const ROOT: &str = "/run/adit";
+const HOME: &str = "/run/adit";
 /// Where named network namespaces are.
 pub(super) const NETNS: &str = "/run/netns";
 
@@ -15,6 +15,8 @@ pub(super) const NETNS: &str = "/run/netns";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mesh {
     name: String,
+    /// Where the state of all meshes is.
+    home: PathBuf,
 }
 
 /// A text that cannot name a mesh.
@@ -30,7 +32,11 @@ impl FromStr for Mesh {
     fn from_str(name: &str) -> Result<Self, InvalidName> {
         let fits = (1..=16).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        if fits { Ok(Mesh { name: name.to_owned() }) } else { Err(InvalidName(name.to_owned())) }
+        if fits {
+            Ok(Mesh { name: name.to_owned(), home: HOME.into() })
+        } else {
+            Err(InvalidName(name.to_owned()))
+        }
     }
 }
 
@@ -41,6 +47,12 @@ impl fmt::Display for Mesh {
 }
 
 impl Mesh {
+    /// A mesh whose state is elsewhere.
+    #[cfg(test)]
+    pub(super) fn at(home: &Path) -> Self {
+        Mesh { name: "test".to_owned(), home: home.to_owned() }
+    }
+
     /// What the names of its network namespaces begin with.
     pub(super) fn prefix(&self) -> String {
         format!("adit-{}-", self.name)
@@ -53,17 +65,17 @@ impl Mesh {
 
     /// Held locked as long as the mesh is up or being taken down.
     pub(super) fn lock(&self) -> PathBuf {
-        Path::new(ROOT).join(format!("{}.lock", self.name))
+        self.home.join(format!("{}.lock", self.name))
     }
 
     /// What the supervisor of a detached mesh prints.
     pub(super) fn supervisor_log(&self) -> PathBuf {
-        Path::new(ROOT).join(format!("{}.log", self.name))
+        self.home.join(format!("{}.log", self.name))
     }
 
     /// Everything else it keeps on disk.
     pub(super) fn root(&self) -> PathBuf {
-        Path::new(ROOT).join(&self.name)
+        self.home.join(&self.name)
     }
 
     /// The supervisor's process id; valid while the lock is held.

@@ -162,10 +162,18 @@ impl Network {
     /// Makes a pod on a node. It reaches everything through its node's bridge, its neighbours too.
     pub(super) fn make_pod(&self, node: u8, address: Ipv4Addr) -> Result<Netns> {
         let on = self.node(node).with_context(|| format!("there is no {}", node_name(node)))?;
-        let part = pod_part(address);
-        let made = Netns::make(&self.mesh, &part)?;
+        let pod = Netns::make(&self.mesh, &pod_part(address))?;
+        if let Err(error) = self.join_pod(node, on, &pod, address) {
+            // What is half made is in the way of the next attempt.
+            let _ = pod.remove();
+            return Err(error);
+        }
+        Ok(pod)
+    }
+
+    fn join_pod(&self, node: u8, on: &Netns, pod: &Netns, address: Ipv4Addr) -> Result<()> {
         let [_, _, _, host] = address.octets();
-        let peer = format!("{}{part}", self.mesh.prefix());
+        let peer = format!("{}{}", self.mesh.prefix(), pod_part(address));
         tools::ip_batch(
             &on.namespace,
             &format!(
@@ -174,13 +182,12 @@ impl Network {
         )?;
         let router = addresses::bridge(node);
         tools::ip_batch(
-            &made.namespace,
+            &pod.namespace,
             &format!(
                 "addr add {address}/32 dev eth0\nlink set eth0 up\n\
                  route add {router} dev eth0 scope link\nroute add default via {router}\n"
             ),
-        )?;
-        Ok(made)
+        )
     }
 
     /// Removes a pod's network. What still holds it open (ztunnel, for a moment) keeps an island.

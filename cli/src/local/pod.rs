@@ -4,6 +4,7 @@
 mod container;
 mod plan;
 mod probe;
+mod process;
 mod status;
 
 use std::net::Ipv4Addr;

@@ -124,13 +124,11 @@ pub(super) fn node_agent(mesh: &Mesh, node: u8) -> Result<Pod> {
 
 /// What the pods of waypoints are made from.
 pub(super) fn waypoint_template(mesh: &Mesh, settings: &ProgramSettings) -> WaypointTemplate {
+    let variables = control_plane(mesh, settings).into_iter().chain([("ACCESS_LOG", "text".to_owned())]);
     WaypointTemplate {
         image: IMAGE.to_owned(),
         args: vec!["waypoint".to_owned()],
-        env: control_plane(mesh, settings)
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
+        env: variables.map(|(name, value)| (name.to_owned(), value)).collect(),
     }
 }
 

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::hosts::Named;
+use super::rollout;
 use super::vips::{Transport, Vip};
 
 /// A pod that may be behind services.
@@ -26,7 +27,7 @@ impl Backend {
         let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
         let ports = containers.iter().flat_map(|container| container.ports.iter().flatten());
         Backend {
-            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            namespace: rollout::name_of(pod).0,
             labels: pod.metadata.labels.clone().unwrap_or_default(),
             address,
             is_ready,

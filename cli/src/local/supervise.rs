@@ -1,6 +1,7 @@
 //! The supervisor of a local mesh: API server, scheduler and kubelet in one loop. It makes true what the
 //! manifests want and tells the controller and the node agents, by files, what is.
 
+mod make;
 mod publish;
 mod reconcile;
 mod running;
@@ -28,13 +29,14 @@ use super::poll::Polled;
 use super::programs::ProgramSettings;
 use super::rollout::PodName;
 use super::tokens::Issuer;
+use super::watch::Watch;
 use publish::Published;
 use running::RunningPod;
 
-/// How often files are looked at.
-const PERIOD: Duration = Duration::from_millis(100);
-/// Every so many looks, what need not be done at each.
-const LOOKS_PER_HOUSEKEEPING: u32 = 50;
+/// How often files are looked at even if nothing was told of a change: some file systems do not tell.
+const PERIOD: Duration = Duration::from_millis(200);
+/// How often what is not urgent is done.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// What pods get to end when the whole mesh does.
 const LAST_GRACE: Duration = Duration::from_secs(2);
 
@@ -82,9 +84,11 @@ pub(super) struct Supervisor {
     noticed: BTreeSet<&'static str>,
     /// Pods for which there is no place, and why.
     refused: BTreeMap<PodName, String>,
+    /// Pods that cannot be run, and why, so that each reason is told once.
+    failures: BTreeMap<PodName, String>,
     /// What went wrong last, so that it is said once.
     trouble: String,
-    looks: u32,
+    last_housekeeping: Instant,
 }
 
 impl Supervisor {
@@ -110,8 +114,9 @@ impl Supervisor {
             announced: BTreeSet::new(),
             noticed: BTreeSet::new(),
             refused: BTreeMap::new(),
+            failures: BTreeMap::new(),
             trouble: String::new(),
-            looks: 0,
+            last_housekeeping: Instant::now(),
             mesh,
             settings,
             console,
@@ -128,10 +133,12 @@ impl Supervisor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut patience = Some(Instant::now() + self.settings.patience);
         let changed = self.changed.clone();
+        let files = self.watch_files()?;
         self.reconcile().and_then(|()| self.publish())?;
         loop {
             let done = tokio::select! {
                 _ = ticks.tick() => self.look(),
+                () = files.changed() => self.look(),
                 () = changed.notified() => self.take_changes(),
                 _ = interrupted.recv() => break,
                 _ = terminated.recv() => break,
@@ -151,6 +158,17 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Watches what others write.
+    fn watch_files(&self) -> Result<Watch> {
+        let watch = Watch::new().context("watching files")?;
+        let own = [self.mesh.manifests(), self.mesh.data()];
+        let results = self.results.iter().map(|results| results.directory().to_owned());
+        for directory in own.into_iter().chain(results).chain(self.followed.directories()) {
+            watch.add(&directory).with_context(|| files::shown(&directory))?;
+        }
+        Ok(watch)
+    }
+
     /// Looks at what others may have written.
     fn look(&mut self) -> Result<()> {
         self.followed.look(&self.mesh, &self.console);
@@ -160,13 +178,14 @@ impl Supervisor {
         }
         let outcomes = self.read_outcomes();
         if refreshed.is_changed {
+            self.retry_failed();
             self.reconcile()?;
         }
         if refreshed.is_changed || outcomes {
             self.publish()?;
         }
-        self.looks = self.looks.wrapping_add(1);
-        if self.looks.is_multiple_of(LOOKS_PER_HOUSEKEEPING) {
+        if self.last_housekeeping.elapsed() >= HOUSEKEEPING {
+            self.last_housekeeping = Instant::now();
             logs::shorten_all(&self.mesh.logs())?;
             self.renew_tokens()?;
         }
@@ -190,8 +209,8 @@ impl Supervisor {
     fn advance(&mut self) -> Result<()> {
         loop {
             // A stage's pods are those made so far.
-            let all_ready =
-                !self.pods.is_empty() && self.pods.values().all(|pod| pod.is_ready() || pod.is_done());
+            let all_placed = !self.pods.is_empty() && self.refused.is_empty();
+            let all_ready = all_placed && self.pods.values().all(|pod| pod.is_ready() || pod.is_done());
             let next = match self.stage {
                 Stage::Controller if all_ready => Stage::Nodes,
                 Stage::Nodes if all_ready => Stage::Pods,

@@ -40,12 +40,10 @@ pub(super) fn sweep(mesh: &Mesh) -> Result<Swept> {
     let namespaces = namespaces(mesh)?;
     let mut swept = Swept { namespaces: namespaces.len(), ..Swept::default() };
     swept.processes = kill_all(&namespaces)?;
-    for (name, _) in &namespaces {
-        // Its interfaces go with it, and its rules.
-        tools::ip(&["netns", "delete", name])?;
-    }
+    // One that cannot be removed keeps none of the others. Interfaces and rules go with each.
+    let removed: Vec<_> = namespaces.iter().map(|(name, _)| tools::ip(&["netns", "delete", name])).collect();
     swept.had_files = remove_all(&mesh.root())?;
-    Ok(swept)
+    removed.into_iter().collect::<Result<()>>().map(|()| swept)
 }
 
 /// The mesh's network namespaces: name, and what identifies it.

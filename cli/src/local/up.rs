@@ -1,9 +1,9 @@
 //! `adit local up`: starts a mesh and stays with it, or leaves it running.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -19,7 +19,7 @@ use super::console::Console;
 use super::files::{self, make_directory, shown};
 use super::follow::Followed;
 use super::images::ImageCommand;
-use super::launch;
+use super::launch::{self, OWN_PROGRAM};
 use super::manifests;
 use super::mesh::Mesh;
 use super::network::node_name;
@@ -147,6 +147,9 @@ fn make_directories(mesh: &Mesh, nodes: u8) -> Result<()> {
         mesh.containers(),
         mesh.bin(),
     ];
+    make_directory(&mesh.root())?;
+    // Secrets of the user's are among the files, and the key of the certificate authority.
+    fs::set_permissions(mesh.root(), Permissions::from_mode(0o700)).with_context(|| shown(&mesh.root()))?;
     for directory in fixed {
         make_directory(&directory)?;
     }
@@ -167,7 +170,7 @@ struct Sweeper {
 
 impl Sweeper {
     fn start(mesh: &Mesh, lock: &File) -> Result<Self> {
-        let process = Command::new(std::env::current_exe()?)
+        let process = Command::new(OWN_PROGRAM)
             .args(["local", "--name", &mesh.to_string(), "sweep"])
             .stdin(Stdio::piped())
             // So the lock is held until it has done its work.
@@ -198,7 +201,7 @@ fn detach(mesh: &Mesh, timeout: Duration) -> Result<ExitCode> {
     log.set_len(0)?;
     let mut shown_log = File::open(&path)?;
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--detach" && argument != "-d");
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = Command::new(OWN_PROGRAM)
         .args(arguments.collect::<Vec<OsString>>())
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::local::get;
+use crate::local::launch::OWN_PROGRAM;
 use crate::local::lookup;
 use crate::local::mesh::Mesh;
 
@@ -80,7 +81,7 @@ pub(super) struct Shop {
 impl Shop {
     /// Starts the mesh, applies the manifests and waits until all of it is ready.
     pub(super) fn open(mesh: &Mesh, keep: bool) -> Result<Self> {
-        let mut up = Command::new(std::env::current_exe()?);
+        let mut up = Command::new(OWN_PROGRAM);
         up.args(["local", "--name", &mesh.to_string(), "up", "--certificate-ttl", CERTIFICATE_TTL]);
         if keep {
             up.arg("--detach");
@@ -104,9 +105,8 @@ impl Shop {
             return Ok(());
         }
         println!();
-        let down = Command::new(std::env::current_exe()?)
-            .args(["local", "--name", &self.mesh.to_string(), "down"])
-            .status()?;
+        let down =
+            Command::new(OWN_PROGRAM).args(["local", "--name", &self.mesh.to_string(), "down"]).status()?;
         self.supervisor.wait()?;
         if !down.success() {
             bail!("the mesh could not be taken down");
@@ -130,11 +130,7 @@ impl Shop {
             let pods = lookup::pods(&self.mesh)?;
             let is_here = |pod: &str| pods.iter().any(|it| it.name.starts_with(pod));
             let all_here = ["productpage-", "reviews-v2-", "till-", "waypoint-"].into_iter().all(is_here);
-            let status = get::status_of(
-                &self.mesh,
-                "gateway",
-                &serde_json::json!({ "metadata": { "namespace": "bookshop", "name": "waypoint" } }),
-            );
+            let status = get::status_of(&self.mesh, "gateway", "bookshop", "waypoint");
             let is_ready = all_here
                 && pods.iter().all(|pod| pod.is("Ready"))
                 && get::condition(&status, "Programmed") == "True";
@@ -144,7 +140,7 @@ impl Shop {
 
     /// Applies a manifest, as the user would.
     pub(super) fn apply(&self, manifest: &str) -> Result<()> {
-        let mut apply = Command::new(std::env::current_exe()?)
+        let mut apply = Command::new(OWN_PROGRAM)
             .args(["local", "--name", &self.mesh.to_string(), "apply", "-f", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -168,7 +164,7 @@ impl Shop {
 
     /// Starts calls that go on beside this.
     pub(super) fn start_calls(&self, from: Caller, arguments: &[&str]) -> Result<Calls> {
-        let child = Command::new(std::env::current_exe()?)
+        let child = Command::new(OWN_PROGRAM)
             .args(["local", "--name", &self.mesh.to_string(), "exec", "-n", from.namespace, from.pod, "--"])
             .args(["adit", "echo", "call", "--json"])
             .args(arguments)

@@ -1,20 +1,17 @@
 //! One container: its process, started again when it ends, and what its probes say of it.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
-use std::os::unix::process::ExitStatusExt;
-use tokio::process::{Child, Command};
+use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use super::plan::{ContainerPlan, Restart};
 use super::probe::Target;
+use super::process::Process;
 use super::status::{Board, State};
 use super::{Orders, Place};
 
@@ -42,8 +39,8 @@ pub(super) async fn run(
     let mut pause = FIRST_PAUSE;
     loop {
         let start = Instant::now();
-        let ending = match start_process(&plan.surroundings, &plan.command, &plan.log) {
-            Ok(mut child) => run_process(&plan, &place, &mut orders, &board, &mut child).await,
+        let ending = match Process::start(&plan.surroundings, &plan.command, &plan.log) {
+            Ok(process) => run_process(&plan, &place, &mut orders, &board, process).await,
             Err(error) => Ending::Failed(error),
         };
         let (code, reason) = match ending {
@@ -64,7 +61,8 @@ pub(super) async fn run(
             Restart::Never => false,
         };
         if !again {
-            board.change(&plan.name, |it| it.set(State::Ended { code }, &reason));
+            let reason = if code == 0 { "" } else { &reason };
+            board.change(&plan.name, |it| it.set(State::Ended { code }, reason));
             return Some(code);
         }
         if start.elapsed() >= GOOD_RUN {
@@ -86,14 +84,13 @@ async fn run_process(
     place: &Place,
     orders: &mut Orders,
     board: &Board,
-    child: &mut Child,
+    mut process: Process,
 ) -> Ending {
-    // Without a number it has ended already, which the wait below tells.
-    let pid = child.id().unwrap_or_default();
+    let pid = process.pid();
     board.change(&plan.name, |it| it.set(State::Running { pid }, ""));
     let target = Target { place, surroundings: &plan.surroundings };
     let ending = tokio::select! {
-        status = child.wait() => status.map_or_else(Ending::Failed, Ending::Exited),
+        status = process.wait() => status.map_or_else(Ending::Failed, Ending::Exited),
         reason = watch_health(plan, &target, board) => Ending::Unhealthy(reason),
         grace = orders.stopped() => Ending::Stopped(grace),
     };
@@ -105,12 +102,9 @@ async fn run_process(
         Ending::Stopped(grace) => grace.min(plan.grace),
         _ => plan.grace,
     };
-    // The process may be gone; what it started may not.
-    let ended = end_process(child, grace).await;
-    match (ending, ended) {
-        (Ending::Exited(status), _) => Ending::Exited(status),
-        (_, Err(error)) => Ending::Failed(error),
-        (ending, Ok(())) => ending,
+    match process.end(grace).await {
+        Ok(()) => ending,
+        Err(error) => Ending::Failed(error),
     }
 }
 
@@ -153,50 +147,5 @@ impl super::status::ContainerStatus {
     fn set_ready(&mut self, outcome: Result<(), String>) {
         self.ready = outcome.is_ok();
         self.reason = outcome.err().map(|reason| format!("not ready: {reason}")).unwrap_or_default();
-    }
-}
-
-/// Starts a command in the surroundings described by a file, its output appended to `log`.
-///
-/// To be called on a thread that lives as long as the mesh: the kernel ends the child with the thread.
-pub(in crate::local) fn start_process(
-    surroundings: &Path,
-    command: &[String],
-    log: &Path,
-) -> io::Result<Child> {
-    let output = OpenOptions::new().create(true).append(true).open(log)?;
-    Command::new(std::env::current_exe()?)
-        .args(["local", "enter", "--parent", &std::process::id().to_string()])
-        .arg(surroundings)
-        .arg("--")
-        .args(command)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .kill_on_drop(true)
-        .spawn()
-}
-
-/// Ends a process and everything of its session: asks first, and insists after `grace`.
-pub(in crate::local) async fn end_process(child: &mut Child, grace: Duration) -> io::Result<()> {
-    let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw) else {
-        return Ok(());
-    };
-    signal_session(pid, Signal::SIGTERM);
-    if tokio::time::timeout(grace, child.wait()).await.is_err() {
-        signal_session(pid, Signal::SIGKILL);
-        child.wait().await?;
-    }
-    // The process is gone, and its number free for others once its whole group is: this reaches only
-    // what it left behind.
-    let _ = killpg(pid, Signal::SIGKILL);
-    Ok(())
-}
-
-/// To the group the process leads; until it does, to itself.
-fn signal_session(pid: Pid, signal: Signal) {
-    if killpg(pid, signal).is_err() {
-        // It may have ended by itself.
-        let _ = kill(pid, signal);
     }
 }

@@ -224,7 +224,6 @@ pub(in crate::local) fn ignored_fields(pod: &Pod) -> BTreeSet<&'static str> {
     note(spec.topology_spread_constraints.is_some(), "topologySpreadConstraints");
     note(spec.security_context.as_ref().is_some_and(|it| *it != Default::default()), "securityContext");
     note(spec.dns_config.is_some() || spec.dns_policy.is_some(), "dnsPolicy");
-    note(spec.host_network == Some(true), "hostNetwork");
     for container in spec.init_containers.iter().flatten().chain(&spec.containers) {
         note(container.volume_mounts.is_some(), "volumeMounts");
         note(container.resources.as_ref().is_some_and(|it| *it != Default::default()), "resources");

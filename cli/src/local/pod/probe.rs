@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::net::TcpStream;
 
 use super::Place;
-use super::container::{end_process, start_process};
+use super::process::Process;
 use crate::local::network::connect;
 use crate::{exchange, grpc};
 
@@ -188,9 +188,7 @@ impl Check {
                 request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
                 let answer =
                     exchange::send_http2(stream, request).await.map_err(|error| error.to_string())?;
-                // HealthCheckResponse{status: SERVING} in its frame.
-                let serving = b"\0\0\0\0\x02\x08\x01";
-                if answer.body == serving[..] {
+                if answer.body == grpc::SERVING {
                     Ok(())
                 } else {
                     Err("the health service does not say SERVING".to_owned())
@@ -209,11 +207,9 @@ impl Target<'_> {
 }
 
 async fn run_command(surroundings: &Path, command: &[String]) -> Result<(), String> {
-    let mut child =
-        start_process(surroundings, command, Path::new("/dev/null")).map_err(|error| error.to_string())?;
-    let status = child.wait().await.map_err(|error| error.to_string())?;
-    // What it started in the background has no business in a probe.
-    let _ = end_process(&mut child, Duration::ZERO).await;
+    let failed = |error: std::io::Error| error.to_string();
+    let mut process = Process::start(surroundings, command, Path::new("/dev/null")).map_err(failed)?;
+    let status = process.wait().await.map_err(failed)?;
     if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", command.join(" "))) }
 }
 

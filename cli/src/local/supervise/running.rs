@@ -52,6 +52,8 @@ pub(super) struct RunningPod {
     /// Since when it is to end.
     pub(super) ending: Option<String>,
     status: watch::Receiver<PodStatus>,
+    /// The status last told.
+    seen: PodStatus,
     admitted: watch::Sender<bool>,
     stop: watch::Sender<Option<Duration>>,
 }
@@ -82,6 +84,7 @@ impl RunningPod {
             outcome: None,
             failure: None,
             ending: None,
+            seen: PodStatus::default(),
             status,
             admitted,
             stop,
@@ -94,8 +97,19 @@ impl RunningPod {
         let (_, status) = watch::channel(ended);
         let (admitted, _) = watch::channel(false);
         let (stop, _) = watch::channel(None);
-        let failure = Some(reason);
-        RunningPod { asked, uid, created, site, outcome: None, failure, ending: None, status, admitted, stop }
+        RunningPod {
+            asked,
+            uid,
+            created,
+            site,
+            outcome: None,
+            failure: Some(reason),
+            ending: None,
+            seen: PodStatus::default(),
+            status,
+            admitted,
+            stop,
+        }
     }
 
     pub(super) fn name(&self) -> PodName {
@@ -119,8 +133,10 @@ impl RunningPod {
 
     /// Whether its status has changed since the last call.
     pub(super) fn take_change(&mut self) -> bool {
-        let changed = self.status.has_changed().unwrap_or(false);
-        self.status.mark_unchanged();
+        // The channel's own mark is lost when the pod ends, which is a change too.
+        let now = self.status();
+        let changed = now != self.seen;
+        self.seen = now;
         changed
     }
 
