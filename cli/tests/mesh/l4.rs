@@ -19,6 +19,22 @@ fn shop() -> String {
     .concat()
 }
 
+/// The shop is up, and every proxy has heard of everyone.
+fn open() -> Mesh {
+    let mesh = Mesh::up(&shop());
+    for (from, url, answer) in [
+        ("prod/client", "http://far/", "200  far"),
+        ("prod/client", "http://near/", "200  near"),
+        ("prod/client", "http://client/", "200  client"),
+        ("prod/near", "http://far/", "200  far"),
+        ("prod/client", "http://out.plain/", "200  out"),
+        ("plain/out", "http://far.prod/", "200  far"),
+    ] {
+        mesh.call_until(from, url, &[], answer);
+    }
+    mesh
+}
+
 fn ok(answer: &str, server: &str) {
     assert!(answer.starts_with(&format!("200  {server} ")), "wanted an answer of {server}, got: {answer}");
 }
@@ -36,7 +52,7 @@ fn logged(mesh: &Mesh, component: &str, parts: &[&str]) -> String {
 
 #[test]
 fn cap_03_to_18_every_pairing_of_captured_and_uncaptured_pods() {
-    let mesh = Mesh::up(&shop());
+    let mesh = open();
     let (client, far) = (mesh.address("prod/client"), mesh.address("prod/far"));
 
     // CAP-10, CAP-05, CAP-18: by pod address, over HBONE, with the client's address kept.
@@ -96,7 +112,7 @@ fn policy(name: &str, action: &str, rules: &str) -> String {
 
 #[test]
 fn l4_01_02_14_policies_admit_refuse_and_cut() {
-    let mesh = Mesh::up(&shop());
+    let mesh = open();
     ok(&mesh.call("prod/client", "http://far/", &[]), "far");
 
     // L4-01: the principal decides; L4-02: without one there is no way in.
@@ -139,7 +155,7 @@ fn l4_01_02_14_policies_admit_refuse_and_cut() {
 
 #[test]
 fn l4_19_20_strict_refuses_plain_text_but_for_the_ports_that_allow_it() {
-    let mesh = Mesh::up(&shop());
+    let mesh = open();
     let far = mesh.address("prod/far");
     ok(&mesh.call("plain/out", "http://far.prod/", &[]), "far");
     mesh.apply(
@@ -156,7 +172,7 @@ fn l4_19_20_strict_refuses_plain_text_but_for_the_ports_that_allow_it() {
 
 #[test]
 fn cap_01_02_labels_enrol_and_withdraw_running_pods() {
-    let mesh = Mesh::up(&shop());
+    let mesh = open();
     ok(&mesh.call("prod/client", "http://out.plain/", &[]), "out");
     assert_eq!(identified(&mesh), 0, "not enrolled yet");
 
