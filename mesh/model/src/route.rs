@@ -154,7 +154,7 @@ pub struct Backend {
     pub target: BackendTarget,
     /// Relative; 0 takes nothing.
     pub weight: u32,
-    /// Changes to the request, after the rule's.
+    /// Changes to the request, before the rule's: those win (L7-03).
     pub request_headers: HeaderChange,
     /// Changes to the response, before the rule's.
     pub response_headers: HeaderChange,
