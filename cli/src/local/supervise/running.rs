@@ -74,7 +74,7 @@ impl RunningPod {
         let (stop, is_stopped) = watch::channel(None);
         let orders = Orders { admitted: is_admitted, stop: is_stopped };
         let place = Place { namespace: site.netns.namespace().clone(), address: site.address };
-        // The runtime has one thread, which lives as long as the mesh: see `start_process`.
+        // The runtime has one thread, which lives as long as the mesh: see `Process::start`.
         tokio::spawn(pod::run(plan, place, orders, board));
         RunningPod {
             asked,
