@@ -8,6 +8,7 @@ CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/adit/tools
 CARGO_DENY_VERSION := 0.20.2
+E2E_CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/adit/e2e
 STATIC_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
 .PHONY: help
@@ -15,8 +16,7 @@ help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 .PHONY: demo
-demo: packages-run ## build, run the bookshop in network namespaces, show what a mesh does
-	$(CARGO) build --release --locked -p adit-cli
+demo: packages-run static ## build, run the bookshop in network namespaces, show what a mesh does
 	$(CARGO_TARGET_DIR)/release/adit local demo
 
 .PHONY: test
@@ -27,7 +27,20 @@ test: packages-test lint ## format, clippy, crate edges, unit tests, tests of re
 lint: packages-build ## format, clippy with warnings denied, crate edges, file lengths
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --test cluster --locked -- -D warnings
 	$(CARGO) run --quiet --locked -p xtask
+
+.PHONY: fuzz
+fuzz: packages-build ## fuzz every parser for FUZZ_SECONDS (60) each, or those of FUZZ_TARGETS; see docs/fuzzing.md
+	@$(call ensure,g++)
+	@# Targets are tests: an unwrap is an assertion.
+	fuzz/cargo.sh clippy -- -D warnings -A clippy::unwrap_used
+	fuzz/run.sh $(FUZZ_TARGETS)
+
+.PHONY: charts
+charts: ## the charts: lint, every switch of the values rendered, mistakes refused; builds helm, which needs Go
+	e2e/tools/build.sh helm
+	PATH="$(E2E_CACHE)/bin:$$PATH" KUBECONFIG=$(or $(CHARTS_KUBECONFIG),/dev/null) helm/check.sh
 
 .PHONY: bench
 bench: packages-run ## measure against plain sockets, a plain forwarder and an HAProxy pair
@@ -53,6 +66,33 @@ static: packages-build ## one static binary, fit for an image from scratch
 	@! ldd $(CARGO_TARGET_DIR)/$(STATIC_TARGET)/release/adit 2>/dev/null | grep -q '=>' || \
 	  { echo "the binary is not static" >&2; exit 1; }
 	$(CARGO_TARGET_DIR)/$(STATIC_TARGET)/release/adit version
+	@install -D $(CARGO_TARGET_DIR)/$(STATIC_TARGET)/release/adit $(CARGO_TARGET_DIR)/release/adit
+
+STATIC_BINARY := $(CARGO_TARGET_DIR)/$(STATIC_TARGET)/release/adit
+IMAGE := adit/adit:$(shell sed -n 's/^appVersion: //p' helm/adit/Chart.yaml)
+
+.PHONY: image
+image: static packages-run ## the container image as an archive that `docker load` takes, target/image/adit.tar
+	@$(call ensure,jq)
+	@mkdir -p $(CARGO_TARGET_DIR)/image
+	image/rootfs.sh $(STATIC_BINARY) $(CARGO_TARGET_DIR)/image/rootfs
+	e2e/cluster/image.sh $(CARGO_TARGET_DIR)/image/adit.tar $(CARGO_TARGET_DIR)/image/rootfs $(IMAGE) -- /adit
+
+.PHONY: e2e
+e2e: image ## the mesh on kind, or on the cluster of KUBECONFIG; KEEP=1 leaves it up
+	ADIT_BINARY=$(STATIC_BINARY) IMAGE_ARCHIVE=$(CARGO_TARGET_DIR)/image/adit.tar e2e/run.sh
+
+.PHONY: e2e-up
+e2e-up: ## bring the test cluster up, with the echo images and the Gateway API
+	e2e/tools/build.sh
+	e2e/cluster/up.sh
+	e2e/cluster/echoes.sh $(E2E_CACHE)/images
+	e2e/cluster/load.sh $(E2E_CACHE)/images
+	e2e/tools/gateway-api.sh crds standard | e2e/cluster/enter.sh kubectl apply --server-side -f -
+
+.PHONY: e2e-down
+e2e-down: ## take the test cluster down
+	e2e/cluster/down.sh
 
 # System packages. Each target asks for what it needs; nothing happens when it is there.
 .PHONY: packages-build

@@ -1,5 +1,6 @@
 //! The `adit` command: the four programs of the mesh and the user's commands in one binary.
 
+mod cluster;
 mod duration;
 mod echo;
 mod exchange;
@@ -25,6 +26,12 @@ struct Arguments {
 enum Command {
     /// A mesh on this machine, out of network namespaces
     Local(local::Arguments),
+    /// Brings the mesh into a Kubernetes cluster, by the charts this program carries and Helm
+    Install(cluster::Install),
+    /// Takes it out again
+    Uninstall(cluster::Uninstall),
+    #[command(hide = true)]
+    Withdraw(cluster::Withdraw),
     /// A server that names itself, for tests and demonstrations; `echo call` is its client
     Echo(echo::Arguments),
     /// The control plane: reads manifests, tells the proxies, signs certificates
@@ -43,6 +50,9 @@ enum Command {
 
 /// Parses the command line and runs it.
 pub fn run() -> ExitCode {
+    if program::cni::is_called() {
+        return program::cni::run();
+    }
     dispatch(Arguments::parse().command).unwrap_or_else(|error| {
         // Whoever read the output has seen enough (`| head`).
         let is_broken_pipe = |cause: &(dyn std::error::Error + 'static)| {
@@ -58,6 +68,9 @@ pub fn run() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Local(arguments) => return local::run(arguments),
+        Command::Install(arguments) => cluster::install(&arguments)?,
+        Command::Uninstall(arguments) => cluster::uninstall(&arguments)?,
+        Command::Withdraw(arguments) => cluster::withdraw(&arguments)?,
         Command::Echo(arguments) => return echo::run(arguments),
         Command::Controller(arguments) => program::controller::run(arguments)?,
         Command::Ztunnel => program::ztunnel::run()?,

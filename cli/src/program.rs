@@ -1,5 +1,6 @@
 //! The four programs of the mesh as subcommands: one image and one download hold all of them.
 
+pub(crate) mod cni;
 pub(crate) mod controller;
 pub(crate) mod node_agent;
 pub(crate) mod version;

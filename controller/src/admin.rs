@@ -11,6 +11,8 @@ use mesh_xds::Publisher;
 
 use crate::ca;
 use crate::directory::Problems;
+use crate::kubernetes::tokens::TokenStatistics;
+use crate::origin::InCluster;
 use crate::publish::TYPES;
 
 /// What there is to tell.
@@ -26,9 +28,13 @@ pub struct Facts {
     pub certificates: Arc<ca::Statistics>,
     /// What is wrong with the manifests.
     pub problems: Problems,
+    /// The cluster, if objects come from one.
+    pub cluster: Option<InCluster>,
+    /// What became of tokens, where it is counted.
+    pub tokens: Option<Arc<TokenStatistics>>,
 }
 
-/// Answers `/healthz/ready`, `/ready`, `/metrics` and `/problems`.
+/// Answers `/healthz`, `/healthz/ready`, `/ready`, `/metrics` and `/problems`.
 pub fn router(facts: Facts) -> Router {
     let Facts { readiness, problems, .. } = facts.clone();
     let ready = move |_: &mesh_runtime::admin::Request| match readiness.is_ready() {
@@ -39,6 +45,7 @@ pub fn router(facts: Facts) -> Router {
         json(serde_json::to_string_pretty(&*problems.borrow()).unwrap_or_default() + "\n")
     };
     readiness_router(facts.readiness.clone())
+        .route(Method::GET, "/healthz", |_| text(StatusCode::OK, "alive\n"))
         .route(Method::GET, "/ready", ready)
         .route(Method::GET, "/problems", problems)
         .route(Method::GET, "/metrics", move |_| {
@@ -65,10 +72,15 @@ impl Facts {
             "Responses of which a proxy rejected something.",
             &rejections,
         );
-        let certificates = [("signed", &self.certificates.signed), ("refused", &self.certificates.refused)];
-        let certificates = certificates
-            .map(|(result, counter)| (format!("{{result=\"{result}\"}}"), counter.load(Ordering::Relaxed)));
+        let signed = self.certificates.signed.load(Ordering::Relaxed);
+        let certificates = [("signed", signed), ("refused", self.certificates.refused_in_all())];
+        let certificates = certificates.map(|(result, count)| (format!("{{result=\"{result}\"}}"), count));
         out.family("certificates_total", "counter", "Requests for certificates.", &certificates);
+        let refused = self.certificates.refused();
+        let refused: Vec<_> =
+            refused.map(|(reason, count)| (format!("{{reason=\"{}\"}}", reason.as_str()), count)).collect();
+        let help = "Requests for certificates refused.";
+        out.family("certificate_refusals_total", "counter", help, &refused);
         let problems = self.problems.borrow().len() as u64;
         out.family(
             "manifest_problems",
@@ -76,7 +88,32 @@ impl Facts {
             "What is wrong with manifests.",
             &[(String::new(), problems)],
         );
+        if let Some(tokens) = &self.tokens {
+            let tokens: Vec<_> =
+                tokens.all().map(|(result, count)| (format!("{{result=\"{result}\"}}"), count)).collect();
+            out.family("tokens_total", "counter", "Tokens of callers.", &tokens);
+        }
+        if let Some(cluster) = &self.cluster {
+            cluster_metrics(&mut out, cluster);
+        }
         out.0
+    }
+}
+
+fn cluster_metrics(out: &mut Exposition, cluster: &InCluster) {
+    let counters = &cluster.statistics;
+    let read = |counter: &std::sync::atomic::AtomicU64| [(String::new(), counter.load(Ordering::Relaxed))];
+    let leads = u64::from(*cluster.leads.borrow());
+    out.family("leader", "gauge", "Whether this replica is the one that writes.", &[(String::new(), leads)]);
+    let families = [
+        ("watch_errors_total", "Watches that failed and were begun anew.", &counters.watch_errors),
+        ("relists_total", "Lists made after the first of a kind.", &counters.relists),
+        ("unreadable_objects_total", "Versions of objects that could not be read.", &counters.unreadable),
+        ("statuses_written_total", "Statuses written or removed.", &counters.statuses),
+        ("status_errors_total", "Writes of statuses that failed.", &counters.status_errors),
+    ];
+    for (name, help, counter) in families {
+        out.family(name, "counter", help, &read(counter));
     }
 }
 

@@ -35,7 +35,7 @@ pub struct ProvenPod {
 }
 
 /// Why a token proves nothing.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TokenError {
     /// It is not valid, and will not become so.
     #[error("the token is not valid: {0}")]

@@ -1,45 +1,43 @@
 //! The certificate authority's one call (wire.md §4): certificates for proven identities only.
 
+mod current;
 mod keep;
+pub mod plugged;
+mod refusal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mesh_identity::authority::{Authority, SignError};
+use mesh_identity::authority::SignError;
 use mesh_model::Identity;
 use mesh_proto::istio::ca::istio_certificate_service_server::{
     IstioCertificateService, IstioCertificateServiceServer,
 };
 use mesh_proto::istio::ca::{IstioCertificateRequest, IstioCertificateResponse};
 use prost_types::value::Kind;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tracing::{info, warn};
 
 use crate::admission::{Proven, TokenAuthenticator, authenticate};
 use crate::picture::Picture;
 
+pub use current::CurrentAuthority;
+pub(crate) use keep::LIFETIME;
 pub use keep::open;
+use refusal::Refusal;
+pub use refusal::{Reason, Statistics};
 
 /// No request is larger.
 const MAX_REQUEST: usize = 256 << 10;
 /// How long a pod that was just made may take to get here.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the service has done.
-#[derive(Debug, Default)]
-pub struct Statistics {
-    /// Certificates signed.
-    pub signed: AtomicU64,
-    /// Requests refused.
-    pub refused: AtomicU64,
-}
-
 /// Signs certificates.
 pub struct CertificateService {
     /// The signer.
-    pub authority: Arc<Authority>,
+    pub authority: CurrentAuthority,
     /// Verifies callers.
     pub authenticator: Arc<dyn TokenAuthenticator>,
     /// Which pods there are.
@@ -56,45 +54,48 @@ impl CertificateService {
         IstioCertificateServiceServer::new(self).max_decoding_message_size(MAX_REQUEST)
     }
 
-    async fn sign(&self, request: Request<IstioCertificateRequest>) -> Result<Vec<String>, Status> {
-        let proven = authenticate(&*self.authenticator, request.metadata()).await?;
+    async fn sign(&self, request: Request<IstioCertificateRequest>) -> Result<Vec<String>, Refusal> {
+        let proven = authenticate(&*self.authenticator, request.metadata()).await;
+        let proven = proven.map_err(|status| match status.code() {
+            Code::Unavailable => Refusal::unavailable(status.message()),
+            _ => Refusal { reason: Reason::Token, status },
+        })?;
         let request = request.into_inner();
         let identity = self.identity(&proven, &request).await?;
-        let chain = self.authority.sign(&request.csr, &identity, request.validity_duration);
+        let chain = self.authority.get().sign(&request.csr, &identity, request.validity_duration);
         let chain = chain.map_err(|error| match error {
-            SignError::Request(_) | SignError::Lifetime(_) => Status::invalid_argument(error.to_string()),
-            SignError::Authority(_) => Status::unavailable(error.to_string()),
+            SignError::Request(_) | SignError::Lifetime(_) => {
+                Refusal { reason: Reason::Request, status: Status::invalid_argument(error.to_string()) }
+            }
+            SignError::Authority(_) => Refusal::unavailable(error.to_string()),
         })?;
         info!(%identity, caller = proven.account(), "signed a certificate");
         Ok(chain)
     }
 
-    /// The identity to certify: the caller's own, or one it may ask for.
-    async fn identity(&self, proven: &Proven, request: &IstioCertificateRequest) -> Result<Identity, Status> {
-        let asked_for = request.metadata.as_ref().and_then(|it| it.fields.get("ImpersonatedIdentity"));
-        let asked_for = match asked_for.and_then(|value| value.kind.as_ref()) {
-            None | Some(Kind::NullValue(_)) => None,
-            Some(Kind::StringValue(text)) => {
-                let identity = text.parse::<Identity>();
-                Some(identity.map_err(|error| Status::unauthenticated(error.to_string()))?)
-            }
-            Some(_) => return Err(Status::unauthenticated("ImpersonatedIdentity is not a text")),
-        };
+    /// The identity to certify: the caller's own, or one it may ask for. What is not known may be on
+    /// its way here, so that is waited for; it is never taken for granted.
+    async fn identity(
+        &self,
+        proven: &Proven,
+        request: &IstioCertificateRequest,
+    ) -> Result<Identity, Refusal> {
+        let asked_for = asked_for(request)?;
         let mut progress = self.picture.progress();
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             progress.borrow_and_update();
             let refusal = match self.check(proven, asked_for.as_ref()) {
                 Ok(identity) => return Ok(identity),
-                Err(Refusal::Final(reason)) => return Err(Status::unauthenticated(reason)),
-                Err(Refusal::Unknown(reason)) => reason,
+                Err(refusal) if refusal.may_pass() => refusal,
+                Err(refusal) => return Err(refusal),
             };
             let changed = tokio::time::timeout_at(deadline, progress.changed()).await;
             if !matches!(changed, Ok(Ok(()))) {
-                return match self.picture.is_complete() {
-                    true => Err(Status::unauthenticated(refusal)),
-                    false => Err(Status::unavailable("the controller is still reading the objects")),
-                };
+                return Err(match self.picture.is_complete() {
+                    true => refusal,
+                    false => Refusal::unavailable("the controller is still reading the objects"),
+                });
             }
         }
     }
@@ -107,18 +108,21 @@ impl CertificateService {
             Identity::new(trust_domain.clone(), proven.namespace.as_str(), proven.service_account.as_str());
         let wanted = asked_for.unwrap_or(&own);
         if wanted.trust_domain != *trust_domain {
-            return Err(Refusal::Final(format!("{wanted} is not of trust domain {trust_domain:?}")));
+            let message = format!("{wanted} is not of trust domain {trust_domain:?}");
+            return Err(Refusal::unauthenticated(Reason::TrustDomain, message));
         }
         let is_node_proxy = self.node_accounts.contains(&proven.account());
         if *wanted != own && !is_node_proxy {
-            return Err(Refusal::Final(format!("{} may not ask for {wanted}", proven.account())));
+            let message = format!("{} may not ask for {wanted}", proven.account());
+            return Err(Refusal::unauthenticated(Reason::Impersonation, message));
         }
         if proven.pod.is_none() && *wanted == own {
             return Ok(own);
         }
         let Some((_, caller)) = proven.find_pod(&cluster) else {
             let pod = proven.pod.as_ref().map_or("none", |pod| &pod.name);
-            return Err(Refusal::Unknown(format!("the token's pod ({pod}) does not run")));
+            let message = format!("the token's pod ({pod}) does not run");
+            return Err(Refusal::unauthenticated(Reason::UnknownCaller, message));
         };
         if *wanted == own {
             return Ok(own);
@@ -129,18 +133,25 @@ impl CertificateService {
                 && *name.namespace == *wanted.namespace
                 && *pod.service_account == *wanted.service_account
         });
-        match runs_there {
-            true => Ok(wanted.clone()),
-            false => Err(Refusal::Unknown(format!("no pod on node {:?} runs as {wanted}", caller.node))),
+        if !runs_there {
+            let message = format!("no pod on node {:?} runs as {wanted}", caller.node);
+            return Err(Refusal::unauthenticated(Reason::NotOnNode, message));
         }
+        Ok(wanted.clone())
     }
 }
 
-enum Refusal {
-    /// Whatever happens.
-    Final(String),
-    /// As far as the pods are known.
-    Unknown(String),
+pub(crate) fn asked_for(request: &IstioCertificateRequest) -> Result<Option<Identity>, Refusal> {
+    let value = request.metadata.as_ref().and_then(|it| it.fields.get("ImpersonatedIdentity"));
+    let refuse = |message: String| Err(Refusal::unauthenticated(Reason::Identity, message));
+    match value.and_then(|value| value.kind.as_ref()) {
+        None | Some(Kind::NullValue(_)) => Ok(None),
+        Some(Kind::StringValue(text)) => match text.parse::<Identity>() {
+            Ok(identity) => Ok(Some(identity)),
+            Err(error) => refuse(error.to_string()),
+        },
+        Some(_) => refuse("ImpersonatedIdentity is not a text".to_owned()),
+    }
 }
 
 #[tonic::async_trait]
@@ -154,9 +165,9 @@ impl IstioCertificateService for CertificateService {
                 self.statistics.signed.fetch_add(1, Ordering::Relaxed);
                 Ok(Response::new(IstioCertificateResponse { cert_chain }))
             }
-            Err(status) => {
-                self.statistics.refused.fetch_add(1, Ordering::Relaxed);
-                warn!("refused to sign a certificate: {}", status.message());
+            Err(Refusal { reason, status }) => {
+                self.statistics.refuse(reason);
+                warn!(reason = reason.as_str(), "refused to sign a certificate: {}", status.message());
                 Err(status)
             }
         }

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::source::{Event, Source};
 use layers::{FileKey, Layer, Layers};
+pub(crate) use manifest::parse;
 pub use manifest::{Found, MAX_FILE, Manifest, read};
 pub use problem::{Problem, Severity};
 use watch::Watch;

@@ -1,6 +1,7 @@
 //! The picture of the cluster, shared: one writer, many readers.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use controller_translate::cluster::Settings;
 use controller_translate::{Affected, Cluster};
@@ -29,6 +30,11 @@ impl Picture {
         Picture { cluster: RwLock::new(Cluster::new(settings)), progress: watch::Sender::default() }
     }
 
+    /// From now on somebody deploys waypoints and tells what is in the way.
+    pub fn expect_deployment(&self) {
+        self.cluster.write().unwrap_or_else(PoisonError::into_inner).expect_deployment();
+    }
+
     /// The cluster as it is now. To be held briefly: the writer waits.
     pub fn read(&self) -> RwLockReadGuard<'_, Cluster> {
         // The writer only panics where `Cluster` does, between whole objects.
@@ -44,6 +50,9 @@ impl Picture {
             match event {
                 Event::Applied(object) => affected.extend(cluster.apply(*object)),
                 Event::Deleted(key) => affected.extend(cluster.remove(&key)),
+                Event::Obstacle(gateway, obstacle) => {
+                    affected.extend(cluster.set_obstacle(&gateway, obstacle));
+                }
                 Event::InitDone => is_complete = true,
             }
         }
@@ -58,6 +67,14 @@ impl Picture {
     /// Whether everything that was there at the start is in it.
     pub fn is_complete(&self) -> bool {
         self.progress.borrow().is_complete
+    }
+
+    /// Waits until this holds, but no longer than that.
+    pub async fn wait_until(&self, patience: Duration, holds: impl Fn(&Cluster) -> bool) {
+        let mut progress = self.progress();
+        let holding = progress.wait_for(|_| holds(&self.read()));
+        // Whoever asks looks again, so it does not matter here how the waiting ended.
+        let _ = tokio::time::timeout(patience, holding).await;
     }
 
     /// Tells of every change.

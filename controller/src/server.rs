@@ -1,7 +1,8 @@
 //! The listener of proxies: discovery and certificates on one port, over TLS.
 
-mod accept;
+pub(crate) mod accept;
 mod certificate;
+mod lanes;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, try_join_all};
 use mesh_proto::discovery::aggregated_discovery_service_server::{
     AggregatedDiscoveryServiceServer, SERVICE_NAME as DISCOVERY,
 };
@@ -29,6 +30,8 @@ use crate::admission::Gate;
 use crate::ca::CertificateService;
 pub use certificate::ServingCertificate;
 
+/// What an aged connection is still given; discovery streams never end by themselves.
+const AGE_GRACE: Duration = Duration::from_secs(10);
 /// How long established streams may take to end.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -59,7 +62,7 @@ impl Service<http::Request<Body>> for Services {
     }
 }
 
-/// Serves until `stop`, then lets streams end for a while.
+/// Serves until `stop`, then lets streams end for a while. The port is free when it returns.
 pub async fn serve(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
@@ -67,14 +70,26 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let stop = stop.shared();
-    let server = Server::builder()
-        .max_concurrent_streams(256)
-        .http2_max_header_list_size(32 << 10)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .serve_with_incoming_shutdown(services, accept::secured(listener, tls), stop.clone());
-    tokio::select! {
-        result = server => Ok(result?),
-        () = stop.then(|()| tokio::time::sleep(DRAIN)) => Ok(()),
-    }
+    let (connections, accepting) = accept::secured(listener, tls);
+    let (senders, lanes) = lanes::lanes();
+    let servers = lanes.into_iter().zip(lanes::ages()).map(|(connections, age)| {
+        Server::builder()
+            .max_concurrent_streams(256)
+            .http2_max_header_list_size(32 << 10)
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            // Then a connection is ended kindly, so that proxies spread over replicas that came later.
+            .max_connection_age(age)
+            .max_connection_age_grace(AGE_GRACE)
+            .serve_with_incoming_shutdown(services.clone(), connections, stop.clone())
+    });
+    let served = tokio::select! {
+        result = try_join_all(servers) => Ok(result.map(drop)?),
+        // What has been dealt out is still served.
+        never = lanes::deal(connections, senders).then(|()| std::future::pending()) => never,
+        () = stop.clone().then(|()| tokio::time::sleep(DRAIN)) => Ok(()),
+    };
+    // The server, and with it the stream of connections, is dropped by now.
+    let _ = accepting.await;
+    served
 }

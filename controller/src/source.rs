@@ -1,8 +1,8 @@
-//! Where objects come from: a directory of manifests, or (with its own issue) Kubernetes.
+//! Where objects come from: a directory of manifests, or Kubernetes.
 
 use std::future::Future;
 
-use controller_translate::{Object, ObjectKey};
+use controller_translate::{Name, Object, ObjectKey, Obstacle};
 use tokio::sync::mpsc;
 
 /// A change to the objects, as it happens.
@@ -12,6 +12,8 @@ pub enum Event {
     Applied(Box<Object>),
     /// Gone.
     Deleted(ObjectKey),
+    /// Something is in the way of a Gateway's waypoint, or nothing any more. Told by whoever deploys waypoints.
+    Obstacle(Name, Option<Obstacle>),
     /// Everything that was there at the start has been sent. Nothing is
     /// published before it, so that an incomplete picture takes nothing away.
     InitDone,

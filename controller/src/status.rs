@@ -42,10 +42,15 @@ impl Statuses {
     /// Writes what is put here, for ever.
     pub async fn run(self, mut writer: impl StatusWriter) {
         loop {
-            self.shared.filled.notified().await;
-            let changes = std::mem::take(&mut *self.waiting());
+            let changes = self.take().await;
             writer.write(changes).await;
         }
+    }
+
+    /// Waits until something is put here, and takes it.
+    pub async fn take(&self) -> Changes {
+        self.shared.filled.notified().await;
+        std::mem::take(&mut *self.waiting())
     }
 
     fn waiting(&self) -> MutexGuard<'_, Changes> {

@@ -19,7 +19,7 @@ const CERTIFICATE_PAUSE: Duration = Duration::from_millis(500);
 /// The waypoint's certificates.
 pub(crate) fn certificate_store(config: &Config) -> anyhow::Result<Store> {
     let ca = ControlPlane::new(control_plane(config, &config.ca))?;
-    let client = CaClient::new(ca, config.certificate_ttl);
+    let client = CaClient::new(ca, config.certificate_ttl).with_own_identity(config.identity());
     Ok(Store::new(Arc::new(client), StoreSettings::default()))
 }
 
@@ -31,10 +31,12 @@ pub(crate) async fn hold_until_certified(certificates: Store, own: Identity, unr
     unready.done();
 }
 
-/// Keeps a stream to the controller open until the drain starts.
+/// Keeps a stream to the controller open until the drain starts. Where the controller is back, so is
+/// mostly the CA.
 pub(crate) fn follow_controller(
     config: &Config,
     writer: &Writer,
+    certificates: Store,
     unready: ReadinessTask,
     drain: DrainWatcher,
 ) -> anyhow::Result<impl Future<Output = ()> + Send + use<>> {
@@ -45,7 +47,7 @@ pub(crate) fn follow_controller(
     };
     let handlers: Vec<Box<dyn Handler>> =
         vec![Box::new(writer.address_handler()), Box::new(writer.service_config_handler())];
-    let client = Client::new(connect, node(config), handlers);
+    let client = Client::new(connect, node(config), handlers).on_answer(move || certificates.retry_soon());
     Ok(async move {
         let stop = async {
             drain.signaled().await;

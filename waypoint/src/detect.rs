@@ -25,7 +25,7 @@ pub(crate) enum Protocol {
 
 /// The protocol that begins like this; `None` while that is open. HTTP/1.0 is
 /// for those who understand it, so it counts as TCP (CAP-28).
-fn guess(bytes: &[u8]) -> Option<Protocol> {
+pub(crate) fn guess(bytes: &[u8]) -> Option<Protocol> {
     if bytes.starts_with(PREFACE) {
         return Some(Protocol::Http2);
     }
@@ -71,7 +71,7 @@ where
         Ok(read) => read?,
         Err(_) => Protocol::Tcp,
     };
-    Ok((protocol, Rewound { first: first.freeze(), stream }))
+    Ok((protocol, Rewound::new(first.freeze(), stream)))
 }
 
 /// A connection that begins with what has been read of it already.
@@ -79,6 +79,12 @@ where
 pub(crate) struct Rewound<S> {
     first: Bytes,
     stream: S,
+}
+
+impl<S> Rewound<S> {
+    pub(crate) fn new(first: Bytes, stream: S) -> Rewound<S> {
+        Rewound { first, stream }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {

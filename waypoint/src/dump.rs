@@ -65,7 +65,13 @@ fn workloads(snapshot: &Snapshot) -> Vec<Value> {
 fn routes(config: &ServiceConfig) -> Value {
     let ports = config.ports.iter().map(|(number, port)| {
         let rules = port.http_rules.iter().map(|rule| format!("{rule:?}"));
-        json!({ "port": number, "governed": port.governed, "rules": rules.collect::<Vec<_>>() })
+        let streams = port.stream_rules.iter().map(|rule| format!("{rule:?}"));
+        json!({
+            "port": number,
+            "governed": port.governed,
+            "rules": rules.collect::<Vec<_>>(),
+            "streams": streams.collect::<Vec<_>>(),
+        })
     });
     json!({
         "service": config.key.to_string(),

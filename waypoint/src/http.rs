@@ -6,7 +6,7 @@ mod body;
 mod fault;
 mod headers;
 mod mirror;
-mod normalise;
+pub(crate) mod normalise;
 mod path;
 mod redirect;
 mod reply;

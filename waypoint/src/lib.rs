@@ -3,14 +3,19 @@
 
 mod admin;
 mod balance;
+mod client_hello;
 mod config;
 mod control;
 mod detect;
 mod dump;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod plan;
 mod routes;
 mod run;
+mod stream;
 mod tcp;
 #[cfg(test)]
 mod tests;

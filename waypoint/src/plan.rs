@@ -3,10 +3,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mesh_hbone::{StatusCode, Target};
 use mesh_model::{AppProtocol, NetworkAddress, Service, ServicePort, Workload};
-use mesh_state::{Served, Snapshot, balance, find_served};
+use mesh_state::{Served, Snapshot, balance, find_recently_served, find_served};
 use thiserror::Error;
 
 /// Ports of the mesh itself, which nothing may be tunnelled to (HB-11).
@@ -47,6 +48,14 @@ impl Refusal {
             Refusal::NotAttached(_) | Refusal::UndeclaredPort { .. } => StatusCode::NOT_FOUND,
         }
     }
+
+    /// Whether news from the controller may change it.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Refusal::Hostname(_) | Refusal::ReservedPort(_) => false,
+            Refusal::NotAttached(_) | Refusal::UndeclaredPort { .. } => true,
+        }
+    }
 }
 
 impl Plan {
@@ -57,7 +66,9 @@ impl Plan {
             return Err(Refusal::ReservedPort(address.port()));
         }
         let place = NetworkAddress::new(me.network.clone(), address.ip());
-        match find_served(snapshot, me, &place) {
+        let served = find_served(snapshot, me, &place)
+            .or_else(|| find_recently_served(snapshot, me, &place, Instant::now()));
+        match served {
             Some(Served::Service(service)) => match service.find_port(address.port()).copied() {
                 Some(port) => Ok(Plan::Service(service, port)),
                 None => {

@@ -1,8 +1,9 @@
-//! What governs the requests to a service, compiled once per change of its configuration.
+//! What governs the requests and connections to a service, compiled once per change of its configuration.
 
 mod condition;
 mod pattern;
 mod rule;
+mod stream;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
 pub(crate) use condition::{SCHEME, Subject, authority_of};
 pub(crate) use pattern::{PathMatched, compile_regex};
 pub(crate) use rule::{Action, Backend, Destination, Rule};
+pub(crate) use stream::{Asked, Stream, StreamRule, StreamVerdict};
 
 /// More services than a waypoint serves; past it, the cache starts anew.
 const MOST_CACHED: usize = 10_000;
@@ -27,6 +29,7 @@ pub(crate) struct ServiceRoutes {
 struct PortRoutes {
     rules: Vec<Arc<Rule>>,
     governed: bool,
+    streams: Vec<Arc<StreamRule>>,
 }
 
 /// What the routes say of a request.
@@ -45,14 +48,31 @@ impl ServiceRoutes {
         let compile = |port: &PortConfig| PortRoutes {
             rules: port.http_rules.iter().map(|rule| Arc::new(Rule::compile(rule, &config.key))).collect(),
             governed: port.governed,
+            streams: port
+                .stream_rules
+                .iter()
+                .map(|rule| Arc::new(StreamRule::compile(rule, &config.key)))
+                .collect(),
         };
         ServiceRoutes { ports: config.ports.iter().map(|(number, port)| (*number, compile(port))).collect() }
     }
 
-    /// The first rule that matches. Port 0 speaks for ports without an entry of their own.
+    /// Port 0 speaks for ports without an entry of their own.
+    fn find_port(&self, service_port: u16) -> Option<&PortRoutes> {
+        self.ports.get(&service_port).or_else(|| self.ports.get(&0))
+    }
+
+    /// The first rule for connections that matches.
+    pub(crate) fn judge_stream(&self, stream: Stream<'_>) -> StreamVerdict {
+        match self.find_port(stream.service_port) {
+            Some(port) => stream::judge(&port.streams, stream),
+            None => StreamVerdict::Ungoverned,
+        }
+    }
+
+    /// The first rule for requests that matches.
     pub(crate) fn judge(&self, subject: Subject<'_>) -> Verdict {
-        let port = self.ports.get(&subject.service_port).or_else(|| self.ports.get(&0));
-        let Some(port) = port else { return Verdict::Ungoverned };
+        let Some(port) = self.find_port(subject.service_port) else { return Verdict::Ungoverned };
         let first = port.rules.iter().find_map(|rule| Some((rule, rule.matches(subject)?)));
         match first {
             Some((rule, path)) => Verdict::Rule(rule.clone(), path),

@@ -62,7 +62,10 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         config.identity(),
         readiness.register("certificate"),
     ));
-    tokio::spawn(follow_controller(&config, &writer, readiness.register("state manager"), draining.clone())?);
+    let state_manager = readiness.register("state manager");
+    let following =
+        follow_controller(&config, &writer, certificates.clone(), state_manager, draining.clone())?;
+    tokio::spawn(following);
     let common = Common {
         me: Me { uid: config.uid(), identity: config.identity(), ip: config.own.ip },
         settings: settings(&config),

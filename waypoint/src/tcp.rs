@@ -11,6 +11,7 @@ use mesh_telemetry::{Addresses, ConnectionReport, Failure, Reporter, ResponseFla
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::balance::{choose, party_of};
+use crate::routes::Destination;
 use crate::tunnel::Tunnel;
 use crate::upstream::Wire;
 
@@ -20,8 +21,8 @@ const MOST_TRIED: usize = 3;
 const REPORT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Takes a tunnel once there is somewhere for it to lead: 200 says so (HB-09).
-pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
-    let Some(upstream) = connect(tunnel).await else {
+pub(crate) async fn accept(tunnel: &Tunnel, destination: &Destination, incoming: Incoming) {
+    let Some(upstream) = connect(tunnel, destination).await else {
         return incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
     };
     match incoming.accept(&[]) {
@@ -31,23 +32,32 @@ pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
 }
 
 /// Carries on with a tunnel that has been taken already.
-pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(tunnel: &Tunnel, stream: S) {
+pub(crate) async fn carry<S>(tunnel: &Tunnel, destination: &Destination, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     // Dropped, the stream is reset: nobody could be reached (RES-16).
-    if let Some(upstream) = connect(tunnel).await {
+    if let Some(upstream) = connect(tunnel, destination).await {
         pass(tunnel, stream, upstream).await;
     }
+}
+
+/// A connection for nowhere: told in metrics and in the log.
+pub(crate) fn report_unroutable(tunnel: &Tunnel, reason: String) {
+    let (report, _) = open_report(tunnel, None);
+    report.close(Err(Failure { flag: ResponseFlag::NoRoute, error: reason }));
 }
 
 type Counters = Arc<Transferred>;
 
 /// Connects to an endpoint, to another one if that fails.
-async fn connect(tunnel: &Tunnel) -> Option<(Wire, ConnectionReport, Counters)> {
+async fn connect(tunnel: &Tunnel, destination: &Destination) -> Option<(Wire, ConnectionReport, Counters)> {
     let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
     let client = forwarded::encode(tunnel.downstream, hostname);
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failure = None;
     while tried.len() < MOST_TRIED {
-        let Ok(chosen) = choose(tunnel, &tunnel.destination(), &tried) else { break };
+        let Ok(chosen) = choose(tunnel, destination, &tried) else { break };
         if tried.contains(&chosen.endpoint.address) {
             break;
         }

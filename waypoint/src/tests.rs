@@ -11,5 +11,6 @@ mod mirrors;
 mod protocols;
 mod resilience;
 mod routing;
+mod streams;
 mod tcp;
 mod tunnels;

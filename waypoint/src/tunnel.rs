@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_hbone::{Incoming, StatusCode, Target};
-use mesh_model::{AppProtocol, Identity, NetworkAddress};
+use mesh_model::{AppProtocol, Identity, NetworkAddress, Workload};
 use mesh_runtime::drain::DrainWatcher;
+use mesh_state::Snapshot;
 use mesh_telemetry::{Direction, Party, RequestSource, Security, early_denial};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::detect::{Protocol, detect};
-use crate::plan::Plan;
+use crate::plan::{Plan, Refusal};
 use crate::routes::{Destination, Rule};
 use crate::worker::Worker;
-use crate::{http, tcp};
+use crate::{http, stream};
 
 /// How long a client of a port declared as HTTP may take to say something.
 const HTTP_PATIENCE: Duration = Duration::from_secs(300);
+/// How much later than the client's node we may learn of what is attached to us.
+const NEWS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is known of a tunnel for as long as it is open.
 pub(crate) struct Tunnel {
@@ -57,7 +60,7 @@ pub(crate) async fn handle(
     };
     let patience = match tunnel.plan.app_protocol() {
         // Nobody waits for the client here: the server may be the first to speak (CAP-06).
-        AppProtocol::Tcp | AppProtocol::Tls => return tcp::accept(&tunnel, incoming).await,
+        AppProtocol::Tcp | AppProtocol::Tls => return stream::accept(&tunnel, incoming).await,
         AppProtocol::Unknown => tunnel.worker.settings.detection_patience,
         AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => HTTP_PATIENCE,
     };
@@ -79,7 +82,7 @@ where
     };
     match detected {
         Ok((Protocol::Tcp, stream)) if tunnel.plan.app_protocol() == AppProtocol::Unknown => {
-            tcp::carry(&tunnel, stream).await;
+            stream::carry(&tunnel, stream).await;
         }
         Ok((protocol, stream)) => http::serve(stream, protocol, tunnel).await,
         Err(error) => tracing::debug!(%error, "a tunnel ended before it was clear what is spoken in it"),
@@ -108,11 +111,11 @@ impl Tunnel {
                 &"this waypoint is not known to the controller yet",
             );
         };
-        let snapshot = worker.reader.snapshot();
-        let plan = match Plan::make(&snapshot, &me, target) {
+        let plan = match fetch_plan(&worker, &me, target).await {
             Ok(plan) => plan,
             Err(refusal) => return refuse(refusal.status(), &refusal),
         };
+        let snapshot = worker.reader.snapshot();
         let Target::Address(target) = *target else {
             return Err(StatusCode::BAD_REQUEST);
         };
@@ -138,6 +141,19 @@ impl Tunnel {
     /// Where it leads when no rule says otherwise.
     pub(crate) fn destination(&self) -> Destination {
         straight_destination(&self.plan, self.target)
+    }
+}
+
+/// The plan for a target. What we do not serve may be news that has reached the client's
+/// node before it reaches us (WP-02).
+async fn fetch_plan(worker: &Worker, me: &Workload, target: &Target) -> Result<Plan, Refusal> {
+    let settled = |snapshot: &Snapshot| match Plan::make(snapshot, me, target) {
+        Err(refusal) if refusal.may_pass() => None,
+        settled => Some(settled),
+    };
+    match worker.reader.fetch(NEWS_PATIENCE, settled).await {
+        Some(settled) => settled,
+        None => Plan::make(&worker.reader.snapshot(), me, target),
     }
 }
 

@@ -103,7 +103,7 @@ fn teapot() -> ServiceConfig {
         fault: Fault::default(),
         mirrors: Vec::new(),
     };
-    let port = PortConfig { http_rules: vec![rule], governed: true };
+    let port = PortConfig { http_rules: vec![rule], governed: true, ..PortConfig::default() };
     ServiceConfig { key: service().key, ports: [(0, port)].into(), subsets: Vec::new() }
 }
 
@@ -143,7 +143,7 @@ fn config(controller: &TestController, ports: Ports) -> Config {
         },
         controller: server(),
         ca: server(),
-        token: String::new(),
+        token: "shop.waypoint".to_owned(),
         certificate_ttl: Duration::from_secs(3600),
         ports,
         worker_threads: 2,

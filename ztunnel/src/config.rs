@@ -2,6 +2,7 @@
 //! the `proxyMetadata` of the proxy configuration, over defaults.
 
 mod control_plane;
+mod dns;
 mod proxy_config;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use control_plane::{ControlPlane, Endpoint, Secret};
+pub use dns::Dns;
 pub use proxy_config::InvalidProxyConfig;
 use proxy_config::ProxyConfig;
 pub use variables::Variables;
@@ -39,6 +41,8 @@ pub struct Config {
     pub zds_socket: PathBuf,
     /// How connections are carried.
     pub data_path: DataPath,
+    /// How the pods' names are answered.
+    pub dns: Dns,
     /// Ports of ztunnel itself.
     pub ports: OwnPorts,
     /// Threads that carry connections.
@@ -176,12 +180,14 @@ impl Config {
             // Spelled so everywhere.
             preferred_service_namespace: variables.find("PREFERED_SERVICE_NAMESPACE").map(str::to_owned),
         };
+        let data_path = DataPath::read(&variables)?;
         Ok(Config {
             control_plane: ControlPlane::read(&variables, &proxy_config, &own, &place)?,
             own,
             place,
             zds_socket: variables.text("INPOD_UDS", "/var/run/ztunnel/ztunnel.sock").into(),
-            data_path: DataPath::read(&variables)?,
+            dns: Dns::read(&variables, data_path.ipv6)?,
+            data_path,
             ports: OwnPorts {
                 admin: proxy_config.proxy_admin_port.unwrap_or(15000),
                 stats: proxy_config.stats_port.unwrap_or(15020),

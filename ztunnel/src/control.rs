@@ -28,10 +28,11 @@ pub(crate) fn certificate_store(config: &Config) -> Result<Store, ControlPlaneEr
 }
 
 /// Keeps a stream to the controller open until the drain starts. `unready` is
-/// held until the first answer of every type.
+/// held until the first answer of every type. Where the controller is back, so is mostly the CA.
 pub(crate) fn follow_controller(
     config: &Config,
     writer: &Writer,
+    store: Store,
     unready: ReadinessTask,
     drain: DrainWatcher,
 ) -> Result<impl Future<Output = ()> + Send + use<>, ControlPlaneError> {
@@ -42,7 +43,7 @@ pub(crate) fn follow_controller(
     };
     let handlers: Vec<Box<dyn mesh_xds::Handler>> =
         vec![Box::new(writer.address_handler()), Box::new(writer.authorization_handler())];
-    let client = Client::new(connect, node(config), handlers);
+    let client = Client::new(connect, node(config), handlers).on_answer(move || store.retry_soon());
     Ok(async move {
         let stop = async {
             drain.signaled().await;

@@ -46,6 +46,17 @@ impl Lease {
     pub(crate) fn identity(&self) -> &Identity {
         &self.identity
     }
+
+    /// There is a certificate for it right now.
+    pub(crate) fn is_certified(&self) -> bool {
+        self.identities.store.find(&self.identity).is_some()
+    }
+
+    /// Waits for its certificate.
+    pub(crate) fn certified(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (store, identity) = (self.identities.store.clone(), self.identity.clone());
+        async move { store.arrival(&identity).await }
+    }
 }
 
 impl Drop for Lease {

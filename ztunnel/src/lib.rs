@@ -3,7 +3,8 @@
 //! ```text
 //! node agent ── zds ──▶ pods ── starts ──▶ proxy       one per pod, in the pod's network namespace
 //!                                            ├─▶ outbound   plan → tunnel or plain → copy
-//!                                            └─▶ inbound    checks → permit → application → copy
+//!                                            ├─▶ inbound    checks → permit → application → copy
+//!                                            └─▶ dns        answer, or forward
 //! controller, CA ── control ──▶ state and certificates, read by every connection
 //! ```
 
@@ -11,6 +12,10 @@ mod admin;
 pub mod config;
 mod connections;
 mod control;
+mod dns;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identities;
 mod inbound;
 mod journal;

@@ -5,22 +5,24 @@ mod plan;
 mod tunnel;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mesh_model::Workload;
 use mesh_net::addr::{LocalAddress, OriginalDestination, OriginalSource};
 use mesh_net::copy::copy_bidirectional;
 use mesh_net::socket::{original_destination, set_accepted};
+use mesh_state::NamedHop;
 use mesh_telemetry::{Addresses, Direction, Party, Reporter, early_denial};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tracing::debug;
 
 use crate::connections::{Connection, Protocol};
+use crate::dns::LookupError;
 use crate::journal::{Ended, Journal, Parties};
 use crate::proxy::{Lane, Pod};
-use plan::{Call, Plain, Plan, Refused, plan};
+use plan::{Call, Plain, Plan, Refused, Step, plan};
 
 /// A connection as the listener took it.
 #[derive(Clone, Copy)]
@@ -38,6 +40,8 @@ enum Rejected {
     UnknownSource,
     #[error(transparent)]
     Refused(#[from] Refused),
+    #[error(transparent)]
+    NotLookedUp(#[from] LookupError),
 }
 
 /// Serves one connection to its end.
@@ -77,8 +81,24 @@ async fn decide(pod: &Pod, captured: Captured) -> Result<(Arc<Workload>, Plan), 
     let source = pod.fetch_workload().await.ok_or(Rejected::UnknownSource)?;
     let Captured { destination, listener, .. } = captured;
     let snapshot = pod.mesh.reader.snapshot();
-    let plan = plan(&snapshot, Call { source: &source, destination, listener })?;
+    let call = Call { source: &source, destination, listener };
+    let plan = match plan(&snapshot, call)? {
+        Step::Carry(plan) => plan,
+        Step::LookUp(hop) => plan::at(Box::pin(look_up(pod, &source, destination, &hop)).await?, &hop, call)?,
+    };
     Ok((source, plan))
+}
+
+/// An address of a workload that is known by name alone (DNS-25).
+async fn look_up(
+    pod: &Pod,
+    source: &Arc<Workload>,
+    destination: OriginalDestination,
+    hop: &NamedHop,
+) -> Result<IpAddr, LookupError> {
+    let source = Party { workload: Some(Arc::clone(source)), identity: Some(pod.identity.clone()) };
+    let (host, families) = (&hop.workload.hostname, hop.service.ip_families);
+    pod.resolver.fetch_address(&source, host, destination.0.ip(), families).await
 }
 
 /// To a workload without HBONE or to somewhere unknown: as it is, from the pod itself.

@@ -7,7 +7,10 @@ pub(crate) const INBOUND_PLAINTEXT: u16 = 15006;
 /// Where other proxies connect.
 pub(crate) const HBONE: u16 = 15008;
 
+/// Where the pod's questions for names are captured, on its loopback addresses.
+pub(crate) const DNS: u16 = 15053;
+
 /// Nothing may be forwarded to these: ztunnel would be talking to itself (HB-11).
 pub(crate) fn is_reserved(port: u16) -> bool {
-    matches!(port, OUTBOUND | INBOUND_PLAINTEXT | HBONE)
+    matches!(port, OUTBOUND | INBOUND_PLAINTEXT | HBONE | DNS)
 }

@@ -7,6 +7,7 @@ mod pod;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mesh_model::Identity;
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::connections::Connections;
 use crate::zds::PodInfo;
-use crate::{inbound, outbound};
+use crate::{dns, inbound, outbound};
 use accept::accept_all;
 use listeners::Listeners;
 pub(crate) use pod::{ConnectFailure, Lane, Mesh, Pod, Settings};
@@ -28,6 +29,8 @@ pub(crate) struct Launcher {
     mesh: Arc<Mesh>,
     workers: Vec<Handle>,
     metrics: PodMetrics,
+    /// Counts pods, so that their names are spread over the workers.
+    started: AtomicUsize,
 }
 
 /// The running proxy of one pod. Dropping it closes its listeners and connections at once.
@@ -42,7 +45,7 @@ struct Running(PodMetrics);
 
 impl Launcher {
     pub(crate) fn new(mesh: Arc<Mesh>, workers: Vec<Handle>, metrics: PodMetrics) -> Self {
-        Launcher { mesh, workers, metrics }
+        Launcher { mesh, workers, metrics, started: AtomicUsize::new(0) }
     }
 
     /// Who a pod is by what the node agent says of it.
@@ -60,10 +63,15 @@ impl Launcher {
     ) -> io::Result<PodProxy> {
         let settings = &self.mesh.settings;
         let sets = Listeners::open(namespace, self.workers.len(), settings.ipv6, &settings.sockets)?;
+        let names = dns::Listeners::open(namespace, &self.mesh.names.listen, &settings.sockets)?;
         let pod = Arc::new(Pod::new(info, identity.clone(), namespace.clone(), Arc::clone(&self.mesh)));
         let (trigger, watcher) = drain::channel();
         for (worker, listeners) in self.workers.iter().zip(sets) {
             serve(worker, &pod, listeners, &watcher);
+        }
+        let turn = self.started.fetch_add(1, Ordering::Relaxed);
+        if let Some(worker) = self.workers.get(turn % self.workers.len().max(1)) {
+            serve_names(worker, &pod, names, &watcher);
         }
         self.metrics.started.inc();
         let connections = Arc::clone(&pod.connections);
@@ -86,6 +94,18 @@ fn serve(worker: &Handle, pod: &Arc<Pod>, listeners: Listeners, drain: &DrainWat
     let hbone =
         move |stream| inbound::serve_hbone(Arc::clone(&of), Arc::clone(&handshakes), stream, watcher.clone());
     worker.spawn(accept_all(listeners.hbone, drain.clone(), hbone));
+}
+
+/// Has one worker answer all questions of a pod: they are few, and share a cache.
+fn serve_names(worker: &Handle, pod: &Arc<Pod>, listeners: dns::Listeners, drain: &DrainWatcher) {
+    for socket in listeners.udp {
+        worker.spawn(dns::serve_udp(socket, Arc::clone(&pod.resolver), drain.clone()));
+    }
+    for listener in listeners.tcp {
+        let (resolver, watcher) = (Arc::clone(&pod.resolver), drain.clone());
+        let converse = move |stream| dns::serve_tcp(Arc::clone(&resolver), stream, watcher.clone());
+        worker.spawn(accept_all(listener, drain.clone(), converse));
+    }
 }
 
 impl PodProxy {

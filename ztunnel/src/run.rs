@@ -10,7 +10,7 @@ use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
 use mesh_runtime::{drain, shutdown};
-use mesh_telemetry::{PodMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{DnsMetrics, OnDemandMetrics, PodMetrics, Registry, TcpMetrics};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use crate::config::{Config, DataPath};
 use crate::identities::Identities;
 use crate::pods::{Keeper, Roster};
 use crate::proxy::{Launcher, Mesh, Settings};
-use crate::{control, zds};
+use crate::{control, dns, zds};
 
 /// Never shared with the data path: a burst of configuration must not hold up connections.
 const CONTROL_THREADS: usize = 2;
@@ -64,13 +64,14 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     // while connections drain, and one may want to watch.
     let (_until_the_end, ending) = drain::channel();
     let state_manager = readiness.register("state manager");
-    tokio::spawn(control::follow_controller(&config, &writer, state_manager, ending.clone())?);
+    tokio::spawn(control::follow_controller(&config, &writer, store.clone(), state_manager, ending.clone())?);
 
     let pod_metrics = PodMetrics::new(&registry);
     let mesh = Arc::new(Mesh {
         reader: reader.clone(),
         store: store.clone(),
         metrics: TcpMetrics::new(&registry),
+        names: names(&config, &registry),
         settings: settings(&config),
     });
     let (roster, shown_roster) = watch::channel(Roster::default());
@@ -89,6 +90,17 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     let drained = drain.start(drain::Mode::Graceful, deadline + LAST_STEPS).await;
     info!(?drained, "ztunnel ends");
     Ok(())
+}
+
+fn names(config: &Config, registry: &Registry) -> dns::Setup {
+    dns::Setup {
+        listen: config.dns.listen.clone(),
+        servers: dns::name_servers(&config.dns.resolv_conf).into(),
+        ipv6: config.data_path.ipv6,
+        cluster_domain: config.dns.cluster_domain.as_str().into(),
+        metrics: DnsMetrics::new(registry),
+        on_demand: OnDemandMetrics::new(registry),
+    }
 }
 
 fn settings(config: &Config) -> Settings {

@@ -16,8 +16,11 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
+#[cfg(fuzzing)]
+pub(crate) use message::ack;
 pub(crate) use message::{AddedPod, Message, PodInfo};
-use packet::{Packet, PacketSocket};
+pub(crate) use packet::Packet;
+use packet::PacketSocket;
 
 use crate::pods::{Keeper, Rejected};
 
@@ -92,13 +95,15 @@ async fn converse(
     let mut next_try = Instant::now() + PENDING_RETRY;
     loop {
         let received = tokio::select! {
-            received = socket.receive() => received,
-            () = sleep_until(next_try) => {
-                next_try = Instant::now() + PENDING_RETRY;
-                keeper.retry_pending();
-                mark(keeper, readiness, unready);
-                continue;
-            }
+            received = socket.receive() => Some(received),
+            () = keeper.certificate_arrived() => None,
+            () = sleep_until(next_try) => None,
+        };
+        let Some(received) = received else {
+            next_try = Instant::now() + PENDING_RETRY;
+            keeper.retry_pending();
+            mark(keeper, readiness, unready);
+            continue;
         };
         let outcome = match received {
             Ok(Some(packet)) => act(keeper, packet),
@@ -144,7 +149,10 @@ fn mark(keeper: &Keeper, readiness: &Readiness, unready: &mut Option<ReadinessTa
 /// Pods that are known are worth serving while the agent is away.
 async fn keep_trying_pending(keeper: &mut Keeper) {
     loop {
-        sleep(PENDING_RETRY).await;
+        tokio::select! {
+            () = keeper.certificate_arrived() => {}
+            () = sleep(PENDING_RETRY) => {}
+        }
         keeper.retry_pending();
     }
 }

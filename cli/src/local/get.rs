@@ -88,7 +88,10 @@ fn items(mesh: &Mesh, get: &Get) -> Result<Vec<Value>> {
                 .collect())
         }
         What::Gateways => manifests(mesh, get, &["Gateway"]),
-        What::Routes => manifests(mesh, get, &["HTTPRoute", "VirtualService"]),
+        What::Routes => {
+            let kinds = ["GRPCRoute", "HTTPRoute", "TLSRoute", "TCPRoute", "VirtualService"];
+            manifests(mesh, get, &kinds)
+        }
     }
 }
 

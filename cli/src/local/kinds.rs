@@ -17,7 +17,7 @@ const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
     NamedKind { name, short, is_namespaced: true, is_data: false }
 }
 
-const KINDS: [NamedKind; 15] = [
+const KINDS: [NamedKind; 18] = [
     NamedKind { is_namespaced: false, ..kind("namespace", &["ns"]) },
     NamedKind { is_namespaced: false, ..kind("node", &["no"]) },
     NamedKind { is_namespaced: false, ..kind("gatewayclass", &["gc"]) },
@@ -27,6 +27,9 @@ const KINDS: [NamedKind; 15] = [
     kind("service", &["svc"]),
     kind("gateway", &["gtw"]),
     kind("httproute", &[]),
+    kind("grpcroute", &[]),
+    kind("tlsroute", &[]),
+    kind("tcproute", &[]),
     kind("virtualservice", &["vs"]),
     kind("destinationrule", &["dr"]),
     kind("authorizationpolicy", &["ap", "authorizationpolicies"]),
@@ -64,6 +67,7 @@ mod tests {
             ("vs", "virtualservice"),
             ("authorizationpolicies", "authorizationpolicy"),
             ("HTTPRoutes", "httproute"),
+            ("tcproutes", "tcproute"),
             ("ns", "namespace"),
         ] {
             assert_eq!(find(text).unwrap().name, name, "{text}");

@@ -129,6 +129,7 @@ pub(super) fn waypoint_template(mesh: &Mesh, settings: &ProgramSettings) -> Wayp
         image: IMAGE.to_owned(),
         args: vec!["waypoint".to_owned()],
         env: variables.map(|(name, value)| (name.to_owned(), value)).collect(),
+        ..WaypointTemplate::default()
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ::controller::Config;
+use ::controller::config::{DirectorySource, ObjectSource};
 use anyhow::Result;
 use clap::Args;
 
@@ -12,7 +13,7 @@ const THREADS: usize = 2;
 
 #[derive(Args, Debug)]
 pub(crate) struct Arguments {
-    /// A directory of manifests; of objects with one name the first counts
+    /// A directory of manifests instead of the API server; of objects with one name the first counts
     #[arg(long, value_name = "DIRECTORY")]
     manifests: Vec<PathBuf>,
     /// A directory of facts laid over the manifests: pods, addresses of services
@@ -37,13 +38,23 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     fn config(self) -> Result<Config> {
-        let config = Config::from_env()?;
+        let mut config = Config::from_env()?;
+        let is_directory = !self.manifests.is_empty();
+        if is_directory && !matches!(config.objects, ObjectSource::Directory(_)) {
+            config.objects = ObjectSource::Directory(DirectorySource::from_env());
+        }
+        if let ObjectSource::Directory(source) = &mut config.objects {
+            if is_directory {
+                source.manifests = self.manifests;
+            }
+            if !self.runtime.is_empty() {
+                source.runtime = self.runtime;
+            }
+            source.status = self.status.or(source.status.take());
+            source.token_key = self.token_key.unwrap_or(std::mem::take(&mut source.token_key));
+        }
         Ok(Config {
-            manifests: if self.manifests.is_empty() { config.manifests } else { self.manifests },
-            runtime: if self.runtime.is_empty() { config.runtime } else { self.runtime },
-            status: self.status.or(config.status),
             ca: self.ca.unwrap_or(config.ca),
-            token_key: self.token_key.unwrap_or(config.token_key),
             xds_address: self.xds_address.unwrap_or(config.xds_address),
             admin_address: self.admin_address.unwrap_or(config.admin_address),
             ..config

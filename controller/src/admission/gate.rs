@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_proto::discovery::Node;
 use mesh_proto::type_urls::{ADDRESS, AUTHORIZATION, SERVICE_CONFIG};
@@ -12,6 +13,9 @@ use tonic::metadata::MetadataMap;
 use super::{Proven, TokenAuthenticator, authenticate};
 use crate::picture::Picture;
 use crate::publish::{node_name, waypoint_tags};
+
+/// How long a pod that was just made may take to get here.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Decides who may open a discovery stream.
 pub struct Gate {
@@ -36,6 +40,10 @@ impl Admission for Gate {
     async fn admit(&self, metadata: &MetadataMap) -> Result<Box<dyn Caller>, Status> {
         let proven = authenticate(&*self.authenticator, metadata).await?;
         let is_node_proxy = self.node_accounts.contains(&proven.account());
+        if !is_node_proxy && proven.pod.is_some() {
+            // A waypoint that was just made calls before its pod has been heard of here.
+            self.picture.wait_until(PATIENCE, |cluster| proven.find_pod(cluster).is_some()).await;
+        }
         Ok(Box::new(Proxy { proven, is_node_proxy, picture: self.picture.clone() }))
     }
 }

@@ -9,14 +9,11 @@ use anyhow::{Context, bail};
 use mesh_identity::authority::{Authority, AuthorityPem, RootKey};
 use tracing::info;
 
+use super::plugged::{CERTIFICATE, CHAIN, KEY, ROOT};
 use crate::files::{sync, write_atomically};
 
-const CERTIFICATE: &str = "ca-cert.pem";
-const KEY: &str = "ca-key.pem";
-const CHAIN: &str = "cert-chain.pem";
-const ROOT: &str = "root-cert.pem";
 /// Ten years, as Istio's (wire.md §4.3).
-const LIFETIME: Duration = Duration::from_hours(3650 * 24);
+pub(crate) const LIFETIME: Duration = Duration::from_hours(3650 * 24);
 
 /// The authority kept in a directory under the usual names; a new one if there is none.
 pub fn open(directory: &Path, trust_domain: &str) -> anyhow::Result<Authority> {

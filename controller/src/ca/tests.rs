@@ -1,7 +1,7 @@
 //! Tests of `ca`.
 
 use controller_translate::cluster::Settings;
-use mesh_identity::authority::RootKey;
+use mesh_identity::authority::{Authority, RootKey};
 use mesh_identity::key::KeyRequest;
 use prost_types::{Struct, Value};
 use tonic::Code;
@@ -43,13 +43,15 @@ metadata: {name: floating, namespace: prod, uid: f-1}
 spec: {serviceAccountName: floating, containers: []}
 ";
 
+fn root() -> Authority {
+    Authority::self_signed("cluster.local", Duration::from_hours(24), RootKey::Ecdsa).unwrap()
+}
+
 fn service() -> CertificateService {
     let picture = Picture::new(Settings::default());
     picture.apply(objects(MESH).chain([Event::InitDone]));
     CertificateService {
-        authority: Arc::new(
-            Authority::self_signed("cluster.local", Duration::from_hours(24), RootKey::Ecdsa).unwrap(),
-        ),
+        authority: CurrentAuthority::new(root()),
         authenticator: Arc::new(Spoken),
         picture: Arc::new(picture),
         node_accounts: Arc::new(["istio-system/ztunnel".to_owned()].into()),
@@ -116,6 +118,16 @@ async fn forged_requests_are_unauthenticated() {
         (ztunnel, "spiffe://cluster.local/ns/test/sa/web", "a pod of another namespace"),
         (ztunnel, "spiffe://elsewhere/ns/prod/sa/web", "another trust domain"),
         (ztunnel, "spiffe://cluster.local/ns/prod/sa/web/x", "no identity"),
+        (ztunnel, "spiffe://cluster.local/ns/prod/../prod/sa/web", "a path with steps"),
+        (ztunnel, "spiffe://cluster.local/ns/prod/sa/web/../db", "steps at the end"),
+        (ztunnel, "spiffe://cluster.local/ns/prod%2Fsa/sa/web", "an escaped path"),
+        (ztunnel, "spiffe://cluster.local//ns/prod/sa/web", "a doubled slash"),
+        (ztunnel, "spiffe://cluster.local/ns/prod/sa/web?x=1", "a query"),
+        (ztunnel, "spiffe://cluster.local/ns/prod/sa/web#x", "a fragment"),
+        (ztunnel, "spiffe://x@cluster.local/ns/prod/sa/web", "a user"),
+        (ztunnel, "spiffe://cluster.local:1/ns/prod/sa/web", "a port"),
+        (ztunnel, "SPIFFE://CLUSTER.LOCAL/ns/prod/sa/web", "capitals"),
+        (ztunnel, "spiffe://cluster.local/ns/prod/sa/web ", "a space"),
         (ztunnel, "", "an empty identity"),
         ("istio-system/ztunnel/ztunnel-1/z-2", "spiffe://cluster.local/ns/prod/sa/web", "an earlier pod"),
         (
@@ -160,7 +172,7 @@ async fn unusable_requests_are_told_from_unproven_ones() {
         default.get_mut().validity_duration = short;
         assert!(service.create_certificate(default).await.is_ok(), "a day, as wire.md has it");
     }
-    assert_eq!(service.statistics.refused.load(Ordering::Relaxed), 5);
+    assert_eq!(service.statistics.refused_in_all(), 5);
     assert_eq!(service.statistics.signed.load(Ordering::Relaxed), 3);
 }
 
@@ -189,4 +201,38 @@ async fn while_the_objects_are_being_read_nobody_is_called_a_forger() {
     let service = CertificateService { picture: Arc::new(Picture::new(Settings::default())), ..service() };
     let request = request("prod/web/web-1/w-1", &csr(), None);
     assert_eq!(service.create_certificate(request).await.unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_counted_by_reason() {
+    let service = service();
+    let ztunnel = "istio-system/ztunnel/ztunnel-1/z-1";
+    let cases = [
+        ("x", "spiffe://cluster.local/ns/prod/sa/web", Reason::Token),
+        (ztunnel, "nonsense", Reason::Identity),
+        (ztunnel, "spiffe://elsewhere/ns/prod/sa/web", Reason::TrustDomain),
+        ("prod/web/web-1/w-1", "spiffe://cluster.local/ns/prod/sa/db", Reason::Impersonation),
+        (
+            "istio-system/ztunnel/ztunnel-1/z-2",
+            "spiffe://cluster.local/ns/prod/sa/web",
+            Reason::UnknownCaller,
+        ),
+        (ztunnel, "spiffe://cluster.local/ns/prod/sa/db", Reason::NotOnNode),
+    ];
+    for (token, identity, _) in cases {
+        let identity = Kind::StringValue(identity.to_owned());
+        service.create_certificate(request(token, &csr(), Some(identity))).await.unwrap_err();
+    }
+    let counted: Vec<_> = service.statistics.refused().filter(|(_, count)| *count == 1).collect();
+    assert_eq!(counted, cases.map(|(_, _, reason)| (reason, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchanged_authority_signs_at_once() {
+    let service = service();
+    let new = root();
+    let root_pem = new.root_pem().to_owned();
+    service.authority.replace(new);
+    let chain = service.create_certificate(request("prod/web", &csr(), None)).await.unwrap();
+    assert_eq!(chain.into_inner().cert_chain[1], root_pem);
 }

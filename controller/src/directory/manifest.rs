@@ -213,7 +213,7 @@ impl Reading {
 }
 
 /// The object in a value, or the field that prevents it and why.
-pub(super) fn parse(kind: Kind, value: &Value) -> Result<Object, (String, String)> {
+pub(crate) fn parse(kind: Kind, value: &Value) -> Result<Object, (String, String)> {
     let mut track = serde_path_to_error::Track::new();
     let deserializer = serde_path_to_error::Deserializer::new(value.clone(), &mut track);
     Object::deserialize_as(kind, deserializer).map_err(|error| {

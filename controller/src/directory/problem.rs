@@ -24,7 +24,7 @@ pub enum Severity {
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
-    /// The file.
+    /// The file; the object, where objects do not come from files.
     #[serde(serialize_with = "as_text")]
     pub file: Arc<PathBuf>,
     /// The line, where there is one; the first is 1.

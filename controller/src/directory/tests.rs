@@ -50,6 +50,7 @@ impl Watched {
             Event::Applied(object) => format!("+{}", object.key()),
             Event::Deleted(key) => format!("-{key}"),
             Event::InitDone => "done".to_owned(),
+            Event::Obstacle(..) => panic!("a directory deploys nothing"),
         }
     }
 

@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
@@ -24,19 +25,20 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection after its handshake.
-pub(super) struct Secured {
+pub(crate) struct Secured {
     stream: TlsStream<TcpStream>,
     _slot: OwnedSemaphorePermit,
 }
 
-/// Connections as they become ready for use. Dropping the stream closes the listener.
-pub(super) fn secured(
+/// Connections as they become ready for use. Dropping the stream closes the listener; the task beside it
+/// has ended once it is closed.
+pub(crate) fn secured(
     listener: TcpListener,
     tls: Arc<ServerConfig>,
-) -> impl Stream<Item = io::Result<Secured>> {
+) -> (impl Stream<Item = io::Result<Secured>>, JoinHandle<()>) {
     let (sender, mut ready) = mpsc::channel(64);
-    tokio::spawn(accept(listener, TlsAcceptor::from(tls), sender));
-    stream::poll_fn(move |context| ready.poll_recv(context))
+    let accepting = tokio::spawn(accept(listener, TlsAcceptor::from(tls), sender));
+    (stream::poll_fn(move |context| ready.poll_recv(context)), accepting)
 }
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, ready: mpsc::Sender<io::Result<Secured>>) {

@@ -14,13 +14,15 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{info, warn};
 
+use crate::ca::CurrentAuthority;
+
 const LIFETIME: Duration = Duration::from_hours(24);
 /// Before trying again to renew.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// A certificate that stays valid.
 pub struct ServingCertificate {
-    authority: Arc<Authority>,
+    authority: CurrentAuthority,
     names: Vec<String>,
     addresses: Vec<IpAddr>,
     current: Arc<Current>,
@@ -32,32 +34,46 @@ struct Current(RwLock<Arc<CertifiedKey>>);
 impl ServingCertificate {
     /// A certificate for these names and addresses.
     pub fn new(
-        authority: Arc<Authority>,
+        authority: CurrentAuthority,
         names: Vec<String>,
         addresses: Vec<IpAddr>,
     ) -> anyhow::Result<Self> {
-        let current = sign(&authority, &names, &addresses).context("cannot certify the controller itself")?;
+        let current =
+            sign(&authority.get(), &names, &addresses).context("cannot certify the controller itself")?;
         let current = Arc::new(Current(RwLock::new(current)));
         Ok(ServingCertificate { authority, names, addresses, current })
     }
 
-    /// TLS that presents it; what the latest is, is looked up for every connection.
+    /// TLS for gRPC that presents it; what the latest is, is looked up for every connection.
     pub fn tls(&self) -> anyhow::Result<Arc<ServerConfig>> {
+        self.tls_for(b"h2")
+    }
+
+    /// TLS for this protocol that presents it.
+    pub fn tls_for(&self, protocol: &[u8]) -> anyhow::Result<Arc<ServerConfig>> {
         let profile = Profile { tls12: true, ..Profile::default() };
         let mut config = ServerConfig::builder_with_provider(provider(profile))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(self.current.clone());
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(Arc::new(config))
     }
 
-    /// Renews it at half its life, for ever.
+    /// Renews it at half its life and whenever the authority changes, for ever. Connections that are
+    /// established keep what they were made with.
     pub async fn renew(self) {
         let mut pause = LIFETIME / 2;
+        let mut changes = self.authority.changes();
+        // What was exchanged between `new` and here counts as a change.
+        changes.mark_changed();
         loop {
-            tokio::time::sleep(pause).await;
-            pause = match sign(&self.authority, &self.names, &self.addresses) {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // Not closed as long as `self.authority` lives.
+                Ok(()) = changes.changed() => {}
+            }
+            pause = match sign(&self.authority.get(), &self.names, &self.addresses) {
                 Ok(renewed) => {
                     *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = renewed;
                     info!("renewed the controller's own certificate");
@@ -87,3 +103,6 @@ fn sign(authority: &Authority, names: &[String], addresses: &[IpAddr]) -> anyhow
     let key = PrivateKeyDer::from_pem_slice(signed.key_pem.as_bytes())?;
     Ok(Arc::new(CertifiedKey::from_der(chain, key, &provider(Profile::default()))?))
 }
+
+#[cfg(test)]
+mod tests;

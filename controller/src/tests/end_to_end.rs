@@ -1,6 +1,7 @@
 //! Manifests in a directory, proxies at the other end.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mesh_identity::key::KeyRequest;
@@ -14,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::running::{Known, MANIFESTS, NAMESPACES, PATIENCE, Running, config, write};
+use crate::config::ObjectSource;
 use crate::{Config, Controller, admin};
 
 const REVIEWS: &str = "prod/reviews.prod.svc.cluster.local";
@@ -194,16 +196,19 @@ async fn statuses_metrics_and_problems_can_be_looked_at() {
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_with_the_reason() {
     let root = tempfile::tempdir().unwrap();
-    let refused = |config: Config| format!("{:#}", Controller::new(config).err().unwrap());
+    let refused = async |config: Config| format!("{:#}", Controller::new(config).await.err().unwrap());
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
-    assert!(refused(config(root.path())).contains("cannot read the token key"));
+    assert!(refused(config(root.path())).await.contains("is not a directory of manifests"));
+    write(root.path(), "manifests/namespaces.yaml", NAMESPACES);
+    assert!(refused(config(root.path())).await.contains("cannot read the token key"));
     write(root.path(), "issuer.pub.pem", "nonsense");
-    assert!(refused(config(root.path())).contains("not the PEM of a public EC key"));
+    assert!(refused(config(root.path())).await.contains("not the PEM of a public EC key"));
     write(root.path(), "issuer.pub.pem", &pair.public_key_pem());
-    assert!(refused(config(root.path())).contains("is not a directory of manifests"));
-    assert!(
-        refused(Config { manifests: vec![], ..config(root.path()) }).contains("no directory of manifests")
-    );
+    let mut none = config(root.path());
+    if let ObjectSource::Directory(source) = &mut none.objects {
+        source.manifests.clear();
+    }
+    assert!(refused(none).await.contains("no directory of manifests"));
 }
 
 async fn free_address() -> std::net::SocketAddr {
@@ -211,17 +216,19 @@ async fn free_address() -> std::net::SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn up_08_asked_to_quit_it_ends_by_itself() {
+async fn up_08_ad_03_commands_are_taken_on_the_loopback_address_alone() {
     let root = tempfile::tempdir().unwrap();
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     write(root.path(), "issuer.pub.pem", &pair.public_key_pem());
     write(root.path(), "manifests/namespaces.yaml", NAMESPACES);
-    let (xds_address, admin_address) = (free_address().await, free_address().await);
-    let running = tokio::spawn(crate::run(Config { xds_address, admin_address, ..config(root.path()) }));
-    let ask = async |request: &str| {
+    let (xds_address, admin, command) = (free_address().await, free_address().await, free_address().await);
+    let config =
+        Config { xds_address, admin_address: admin, command_address: command, ..config(root.path()) };
+    let running = tokio::spawn(crate::run(config));
+    let ask = async |address: SocketAddr, request: &str| {
         let deadline = Instant::now() + PATIENCE;
         let mut stream = loop {
-            match TcpStream::connect(admin_address).await {
+            match TcpStream::connect(address).await {
                 Ok(stream) => break stream,
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
@@ -235,10 +242,19 @@ async fn up_08_asked_to_quit_it_ends_by_itself() {
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     };
-    while !ask("GET /ready").await.starts_with("HTTP/1.1 200") {
+    while !ask(admin, "GET /ready").await.starts_with("HTTP/1.1 200") {
         tokio::task::yield_now().await;
     }
-    assert!(ask("POST /quitquitquit").await.starts_with("HTTP/1.1 200"));
+    for path in ["/quitquitquit", "/logging"] {
+        let answer = ask(admin, &format!("POST {path}")).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "SEC-07: no command where everybody comes in: {answer}");
+    }
+    let answer = ask(command, "POST /logging?level=debug").await;
+    assert!(answer.contains("current log level is debug"), "{answer}");
+    let answer = ask(command, "POST /logging?level=loud").await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(ask(command, "POST /logging?reset").await.contains("current log level is info"));
+    assert!(ask(command, "POST /quitquitquit").await.starts_with("HTTP/1.1 200"));
     tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert!(TcpStream::connect(xds_address).await.is_err());
 }

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use crate::admission::JwtSettings;
+use crate::config::{DirectorySource, ObjectSource};
 use crate::{Config, Controller, admin};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,14 +103,17 @@ pub(super) fn write(root: &Path, name: &str, text: &str) {
 
 pub(super) fn config(root: &Path) -> Config {
     Config {
-        manifests: vec![root.join("manifests")],
-        runtime: vec![root.join("runtime")],
-        status: Some(root.join("status")),
+        objects: ObjectSource::Directory(DirectorySource {
+            manifests: vec![root.join("manifests")],
+            runtime: vec![root.join("runtime")],
+            status: Some(root.join("status")),
+            token_key: root.join("issuer.pub.pem"),
+            tokens: JwtSettings::default(),
+        }),
         ca: root.join("ca"),
-        token_key: root.join("issuer.pub.pem"),
-        tokens: JwtSettings::default(),
         xds_address: "127.0.0.1:0".parse().unwrap(),
         admin_address: "127.0.0.1:0".parse().unwrap(),
+        command_address: "127.0.0.1:0".parse().unwrap(),
         server_names: vec![],
         node_accounts: vec!["istio-system/ztunnel".to_owned()],
         mesh: Settings::default(),
@@ -152,7 +156,7 @@ spec: {clusterIP: 10.96.0.3, selector: {gateway.networking.k8s.io/gateway-name: 
     pub(super) async fn start_in(root: TempDir, token_key: EncodingKey, address: &str) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (controller, facts) = Controller::new(config(root.path())).unwrap();
+        let (controller, facts) = Controller::new(config(root.path())).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(controller.run(listener, async { drop(stopped.await) }));
         Running { root, address, facts, token_key, stop: Some(stop), task }

@@ -2,64 +2,50 @@
 
 mod affected;
 mod attachment;
+mod auto_address;
 mod dependents;
+mod endpoint_slice;
 mod gateway;
 mod host;
 mod keys;
+mod mesh_service;
 mod namespace;
+mod obstacle;
 mod pod;
+mod route;
 mod routing;
 mod selector;
 mod service;
+mod service_entry;
+mod settings;
 mod table;
+mod unenforced;
+mod workload_entry;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use gateway_api::experimental::httproutes::HttpRouteSpec;
 
 use crate::objects::{AuthorizationPolicySpec, Kind, Object, ObjectKey, PeerAuthenticationSpec};
 
+use auto_address::AutoAddresses;
+
 pub use affected::{Affected, ResourceKey};
-pub(crate) use attachment::{Attachment, Refusal};
+pub(crate) use attachment::{Attachment, Refusal, asked_by};
+pub(crate) use endpoint_slice::EndpointSlice;
 pub(crate) use gateway::{ADIT_CONTROLLER, Gateway, GatewayClass, ISTIO_CONTROLLER};
+pub(crate) use mesh_service::{MeshService, ServiceObject};
 pub(crate) use namespace::{Namespace, Node};
+pub use obstacle::Obstacle;
 pub use pod::Pod;
+pub(crate) use route::Route;
 pub(crate) use routing::{DestinationRule, VirtualService};
 pub(crate) use selector::includes;
 pub(crate) use service::{Service, ServicePort, TargetPort};
+pub(crate) use service_entry::{InlineEndpoint, ServiceEntry, is_wildcard};
+pub use settings::{AddressSource, Settings};
 pub use table::Name;
 pub(crate) use table::{Facts, Kept, Table};
-
-/// What holds for the whole mesh.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The cluster's id.
-    pub cluster_id: Arc<str>,
-    /// The cluster's network.
-    pub network: Arc<str>,
-    /// The trust domain of every identity.
-    pub trust_domain: Arc<str>,
-    /// What service names end in.
-    pub domain: Arc<str>,
-    /// Where policies for the whole mesh live.
-    pub root_namespace: Arc<str>,
-    /// The revision of this control plane; Gateways of others are left alone (WP-15).
-    pub revision: Arc<str>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            cluster_id: "Kubernetes".into(),
-            network: "".into(),
-            trust_domain: "cluster.local".into(),
-            domain: "cluster.local".into(),
-            root_namespace: "istio-system".into(),
-            revision: "default".into(),
-        }
-    }
-}
+pub(crate) use workload_entry::{Address, WorkloadEntry};
 
 /// Everything that is known of the cluster.
 #[derive(Clone, Debug, Default)]
@@ -69,13 +55,26 @@ pub struct Cluster {
     pub(crate) nodes: BTreeMap<Arc<str>, Node>,
     pub(crate) pods: Table<Pod>,
     pub(crate) services: Table<Service>,
+    pub(crate) endpoint_slices: Table<EndpointSlice>,
+    pub(crate) workload_entries: Table<WorkloadEntry>,
+    pub(crate) service_entries: Table<ServiceEntry>,
+    /// The ServiceEntries by their hosts.
+    entries_by_host: BTreeMap<Arc<str>, BTreeSet<Name>>,
+    auto_addresses: AutoAddresses,
     pub(crate) gateway_classes: BTreeMap<Arc<str>, GatewayClass>,
     pub(crate) gateways: Table<Gateway>,
-    pub(crate) http_routes: Table<Kept<HttpRouteSpec>>,
+    pub(crate) http_routes: Table<Route>,
+    pub(crate) grpc_routes: Table<Route>,
+    pub(crate) tls_routes: Table<Route>,
+    pub(crate) tcp_routes: Table<Route>,
     pub(crate) virtual_services: Table<VirtualService>,
     pub(crate) destination_rules: Table<DestinationRule>,
     pub(crate) authorization_policies: Table<Kept<AuthorizationPolicySpec>>,
     pub(crate) peer_authentications: Table<Kept<PeerAuthenticationSpec>>,
+    /// Objects that have no effect although someone counts on one.
+    pub(crate) unenforced: BTreeMap<ObjectKey, Facts>,
+    /// What is in the way of waypoints, by Gateway; none where nobody deploys them.
+    obstacles: Option<BTreeMap<Name, Obstacle>>,
 }
 
 impl Cluster {
@@ -100,6 +99,7 @@ impl Cluster {
         // ready by this is settled last, since its dependents are only named while it is not.
         affected.extend(self.dependents(&key));
         self.settle_gateway(&key);
+        affected.extend(self.moved());
         affected
     }
 
@@ -110,6 +110,16 @@ impl Cluster {
             return Affected::default();
         }
         affected.extend(self.dependents(key));
+        affected.extend(self.moved());
+        affected
+    }
+
+    /// What depends on addresses that a change has given to other hosts.
+    fn moved(&mut self) -> Affected {
+        let mut affected = Affected::default();
+        for name in self.auto_addresses.take_moved() {
+            affected.extend(self.dependents(&name.key(Kind::ServiceEntry)));
+        }
         affected
     }
 
@@ -124,11 +134,18 @@ impl Cluster {
             }
             Object::Pod(object) => self.pods.put(name, (*object).into()),
             Object::Service(object) => self.services.put(name, (*object).into()),
+            Object::EndpointSlice(object) => match EndpointSlice::new(&name, *object) {
+                Some(slice) => self.endpoint_slices.put(name, slice),
+                None => self.endpoint_slices.remove(&name),
+            },
             Object::Gateway(object) => {
                 let was_ready = self.gateways.get(&name).is_some_and(|gateway| gateway.was_ready);
                 self.gateways.put(name, Gateway::new(*object, was_ready))
             }
-            Object::HttpRoute(object) => self.http_routes.put(name, Kept::new(&object.metadata, object.spec)),
+            Object::HttpRoute(object) => self.http_routes.put(name, (*object).into()),
+            Object::GrpcRoute(object) => self.grpc_routes.put(name, (*object).into()),
+            Object::TlsRoute(object) => self.tls_routes.put(name, (*object).into()),
+            Object::TcpRoute(object) => self.tcp_routes.put(name, (*object).into()),
             Object::VirtualService(object) => {
                 let value = VirtualService::new(&self.settings, &name, *object);
                 self.virtual_services.put(name, value)
@@ -143,6 +160,17 @@ impl Cluster {
             Object::PeerAuthentication(object) => {
                 self.peer_authentications.put(name, Kept::new(&object.metadata, object.spec))
             }
+            Object::ServiceEntry(object) => self.put_service_entry(name, (*object).into()),
+            Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
+            Object::RequestAuthentication(_)
+            | Object::Telemetry(_)
+            | Object::WorkloadGroup(_)
+            | Object::Sidecar(_)
+            | Object::IstioGateway(_)
+            | Object::EnvoyFilter(_)
+            | Object::WasmPlugin(_)
+            | Object::TrafficExtension(_)
+            | Object::ProxyConfig(_) => self.put_unenforced(&object),
             // Nothing is derived from these: a Deployment's pods are objects of their own.
             Object::ServiceAccount(_) | Object::Deployment(_) => false,
         }
@@ -157,12 +185,27 @@ impl Cluster {
             Kind::GatewayClass => self.gateway_classes.remove(&name.name).is_some(),
             Kind::Pod => self.pods.remove(&name),
             Kind::Service => self.services.remove(&name),
+            Kind::EndpointSlice => self.endpoint_slices.remove(&name),
             Kind::Gateway => self.gateways.remove(&name),
             Kind::HttpRoute => self.http_routes.remove(&name),
+            Kind::GrpcRoute => self.grpc_routes.remove(&name),
+            Kind::TlsRoute => self.tls_routes.remove(&name),
+            Kind::TcpRoute => self.tcp_routes.remove(&name),
             Kind::VirtualService => self.virtual_services.remove(&name),
             Kind::DestinationRule => self.destination_rules.remove(&name),
             Kind::AuthorizationPolicy => self.authorization_policies.remove(&name),
             Kind::PeerAuthentication => self.peer_authentications.remove(&name),
+            Kind::ServiceEntry => self.remove_service_entry(&name),
+            Kind::WorkloadEntry => self.workload_entries.remove(&name),
+            Kind::RequestAuthentication
+            | Kind::Telemetry
+            | Kind::WorkloadGroup
+            | Kind::Sidecar
+            | Kind::IstioGateway
+            | Kind::EnvoyFilter
+            | Kind::WasmPlugin
+            | Kind::TrafficExtension
+            | Kind::ProxyConfig => self.unenforced.remove(key).is_some(),
             Kind::ServiceAccount | Kind::Deployment => false,
         }
     }

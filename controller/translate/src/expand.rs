@@ -9,7 +9,10 @@ mod waypoint;
 use std::collections::BTreeMap;
 
 pub use deployment::{MAX_REPLICAS, pods};
-pub use waypoint::{Generated, WaypointTemplate, waypoint};
+pub use waypoint::{
+    GATEWAY_NAME_LABEL, Generated, MANAGED_LABEL, REVISION_ANNOTATION, Waypoint, WaypointTemplate, stays,
+    waypoint, waypoints,
+};
 
 use crate::cluster::{Cluster, Settings};
 use crate::objects::{Object, ObjectKey};

@@ -8,6 +8,8 @@ pub(crate) const USE_WAYPOINT_NAMESPACE: &str = "istio.io/use-waypoint-namespace
 pub(crate) const WAYPOINT_FOR: &str = "istio.io/waypoint-for";
 /// Ingress gateways go through the service's waypoint.
 pub(crate) const INGRESS_USE_WAYPOINT: &str = "istio.io/ingress-use-waypoint";
+/// `false`: the hosts of a ServiceEntry get no addresses that nobody wrote.
+pub(crate) const AUTO_ADDRESS: &str = "networking.istio.io/enable-autoallocate-ip";
 /// The control plane an object belongs to.
 pub(crate) const REVISION: &str = "istio.io/rev";
 /// `http`: a pod that terminates HBONE itself.
@@ -26,6 +28,8 @@ pub(crate) const SUBZONE: &str = "topology.istio.io/subzone";
 pub(crate) const CANONICAL_NAME: &str = "service.istio.io/canonical-name";
 /// A pod's revision in telemetry.
 pub(crate) const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
+/// The name of a WorkloadEntry's workload.
+pub(crate) const WORKLOAD_NAME: &str = "service.istio.io/workload-name";
 /// Kubernetes' name for the application.
 pub(crate) const APP_NAME: &str = "app.kubernetes.io/name";
 /// Kubernetes' name for its version.
@@ -59,5 +63,13 @@ pub(crate) const SERVICE_TYPE: &str = "networking.istio.io/service-type";
 pub(crate) const SERVICE_ACCOUNT: &str = "gateway.istio.io/service-account";
 /// The name of generated objects.
 pub(crate) const NAME_OVERRIDE: &str = "gateway.istio.io/name-override";
+/// The WorkloadGroup that a WorkloadEntry was made for.
+pub(crate) const REGISTRATION_GROUP: &str = "istio.io/autoRegistrationGroup";
+/// How a proxy chooses among the addresses of a name.
+pub(crate) const CONNECT_STRATEGY: &str = "istio.io/connect-strategy";
 /// A policy that is only evaluated and logged.
 pub(crate) const DRY_RUN: &str = "istio.io/dry-run";
+/// The service an EndpointSlice is of.
+pub(crate) const SLICE_SERVICE: &str = "kubernetes.io/service-name";
+/// Who looks after an EndpointSlice.
+pub(crate) const SLICE_MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";

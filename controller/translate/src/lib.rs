@@ -4,13 +4,14 @@
 //! and `status::derive` turn a key into what is published or written, `None` meaning "gone".
 
 pub mod cluster;
+pub mod crd;
 pub mod expand;
 mod labels;
 pub mod objects;
 pub mod resources;
 pub mod status;
 
-pub use cluster::{Affected, Cluster, Name, ResourceKey, Settings};
+pub use cluster::{Affected, Cluster, Name, Obstacle, ResourceKey, Settings};
 pub use objects::{Kind, KindError, Object, ObjectKey};
 pub use resources::Resource;
 pub use status::Status;

@@ -11,17 +11,29 @@ mod authorization_policy;
 mod custom;
 mod destination_rule;
 mod duration;
+mod envoy_filter;
+mod extension;
+mod grpc_route;
+mod istio_gateway;
 mod kind;
 mod peer_authentication;
+mod proxy_config;
+mod request_authentication;
+mod service_entry;
+mod sidecar;
+mod stream_route;
+mod telemetry;
 mod unknown;
 mod validate;
 mod value;
 mod virtual_service;
+mod workload_entry;
 
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -31,21 +43,66 @@ pub use authorization_policy::{
     PolicyRule, Provider, Source, SourceEntry, TargetRef,
 };
 pub use custom::Custom;
-pub use destination_rule::{DestinationRule, DestinationRuleSpec, RuleSubset};
+pub use destination_rule::{
+    ClientTlsMode, ClientTlsSettings, ConnectionPoolSettings, ConsistentHash, CookieAttribute,
+    DestinationRule, DestinationRuleSpec, Distribution, Failover, H2UpgradePolicy, HttpCookie, HttpKeepAlive,
+    HttpPoolSettings, LoadBalancerSettings, LocalityLoadBalancing, Maglev, OutlierDetection,
+    PortTrafficPolicy, ProxyProtocol, ProxyProtocolVersion, RetryBudget, RingHash, RuleSubset,
+    SimpleLoadBalancer, TcpKeepalive, TcpPoolSettings, TrafficPolicy, TunnelSettings, Warmup,
+    ZoneAwareLoadBalancing,
+};
 pub use duration::GoDuration;
+pub use envoy_filter::{
+    ApplyTo, ConfigPatch, EnvoyFilter, EnvoyFilterSpec, FilterClass, Patch, PatchContext, PatchMatch,
+    PatchOperation,
+};
+pub use extension::{
+    FailStrategy, LuaConfig, PluginPhase, PluginType, PullPolicy, SelectedPort, TrafficExtension,
+    TrafficExtensionSpec, TrafficSelector, VariableSource, VmConfig, VmVariable, WasmConfig, WasmPlugin,
+    WasmPluginSpec, WorkloadMode,
+};
 pub use gateway_api::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::experimental::gateways::Gateway;
+pub use gateway_api::experimental::grpcroutes::GrpcRoute;
 pub use gateway_api::experimental::httproutes::HttpRoute;
+pub use gateway_api::experimental::tcproutes::TcpRoute;
+pub use gateway_api::experimental::tlsroutes::TlsRoute;
+pub(crate) use grpc_route::{as_http as grpc_route_as_http, named_lengths as grpc_method_lengths};
+pub use istio_gateway::{
+    GatewayPort, GatewayServer, IstioGateway, IstioGatewaySpec, ServerTlsMode, ServerTlsSettings,
+    TlsCertificate, TlsProtocol,
+};
 pub use kind::{Kind, KindError, ObjectKey};
 pub use peer_authentication::{MtlsMode, MutualTls, PeerAuthentication, PeerAuthenticationSpec};
+pub use proxy_config::{ProxyConfig, ProxyConfigSpec, ProxyImage};
+pub use request_authentication::{
+    ClaimToHeader, JwtHeader, JwtRule, RequestAuthentication, RequestAuthenticationSpec,
+};
+pub use service_entry::{
+    Location, Resolution, ServiceEntry, ServiceEntryPort, ServiceEntrySpec, WorkloadSelector,
+};
+pub use sidecar::{
+    CaptureMode, EgressListener, IngressListener, OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarSpec,
+};
+pub(crate) use stream_route::as_http as stream_route_as_http;
+pub use telemetry::{
+    AccessLogging, CustomTag, IstioMetric, LogFilter, MetricMatch, MetricOverride, Metrics, ModeMatch,
+    ProviderRef, TagOperation, TagOverride, TagSource, TagValue, Telemetry, TelemetryMode, TelemetrySpec,
+    Tracing,
+};
 pub use unknown::find_unknown_fields;
 pub use validate::{Invalid, validate};
-pub use value::{IpBlock, LabelSelector, Percent, Port, PortText};
+pub use value::{FreeForm, IpBlock, LabelSelector, Percent, Port, PortText};
 pub use virtual_service::{
-    Destination, DirectResponse, DirectResponseBody, FaultAbort, FaultDelay, FaultInjection,
-    HeaderOperations, Headers, HttpMatchRequest, HttpRedirect, HttpRetry, HttpRewrite, HttpRouteEntry,
-    MirrorPolicy, PortSelector, RedirectPort, RegexRewrite, RouteDestination, StringMatch, VirtualService,
-    VirtualServiceSpec,
+    CorsPolicy, Delegate, Destination, DirectResponse, DirectResponseBody, FaultAbort, FaultDelay,
+    FaultInjection, HeaderOperations, Headers, HttpMatchRequest, HttpRedirect, HttpRetry, HttpRewrite,
+    HttpRouteEntry, L4MatchAttributes, L4RouteDestination, MirrorPolicy, PortSelector, RedirectPort,
+    RegexRewrite, RouteDestination, StringMatch, TcpRouteEntry, TlsMatchAttributes, TlsRouteEntry,
+    UnmatchedPreflights, VirtualService, VirtualServiceSpec,
+};
+pub use workload_entry::{
+    ExecProbe, GroupMetadata, GrpcProbe, HttpProbe, HttpProbeHeader, ReadinessProbe, TcpProbe, WorkloadEntry,
+    WorkloadEntrySpec, WorkloadGroup, WorkloadGroupSpec,
 };
 
 /// An object of one of the kinds that mean something here.
@@ -58,13 +115,28 @@ pub enum Object {
     Pod(Box<Pod>),
     Deployment(Box<Deployment>),
     Service(Box<Service>),
+    EndpointSlice(Box<EndpointSlice>),
     GatewayClass(Box<GatewayClass>),
     Gateway(Box<Gateway>),
     HttpRoute(Box<HttpRoute>),
+    GrpcRoute(Box<GrpcRoute>),
+    TcpRoute(Box<TcpRoute>),
+    TlsRoute(Box<TlsRoute>),
     VirtualService(Box<VirtualService>),
     DestinationRule(Box<DestinationRule>),
     AuthorizationPolicy(Box<AuthorizationPolicy>),
     PeerAuthentication(Box<PeerAuthentication>),
+    ServiceEntry(Box<ServiceEntry>),
+    WorkloadEntry(Box<WorkloadEntry>),
+    RequestAuthentication(Box<RequestAuthentication>),
+    Telemetry(Box<Telemetry>),
+    WorkloadGroup(Box<WorkloadGroup>),
+    Sidecar(Box<Sidecar>),
+    IstioGateway(Box<IstioGateway>),
+    EnvoyFilter(Box<EnvoyFilter>),
+    WasmPlugin(Box<WasmPlugin>),
+    TrafficExtension(Box<TrafficExtension>),
+    ProxyConfig(Box<ProxyConfig>),
 }
 
 /// `$body` for the one value inside any variant.
@@ -77,13 +149,28 @@ macro_rules! each {
             Object::Pod($value) => $body,
             Object::Deployment($value) => $body,
             Object::Service($value) => $body,
+            Object::EndpointSlice($value) => $body,
             Object::GatewayClass($value) => $body,
             Object::Gateway($value) => $body,
             Object::HttpRoute($value) => $body,
+            Object::GrpcRoute($value) => $body,
+            Object::TcpRoute($value) => $body,
+            Object::TlsRoute($value) => $body,
             Object::VirtualService($value) => $body,
             Object::DestinationRule($value) => $body,
             Object::AuthorizationPolicy($value) => $body,
             Object::PeerAuthentication($value) => $body,
+            Object::ServiceEntry($value) => $body,
+            Object::WorkloadEntry($value) => $body,
+            Object::RequestAuthentication($value) => $body,
+            Object::Telemetry($value) => $body,
+            Object::WorkloadGroup($value) => $body,
+            Object::Sidecar($value) => $body,
+            Object::IstioGateway($value) => $body,
+            Object::EnvoyFilter($value) => $body,
+            Object::WasmPlugin($value) => $body,
+            Object::TrafficExtension($value) => $body,
+            Object::ProxyConfig($value) => $body,
         }
     };
 }
@@ -99,13 +186,28 @@ impl Object {
             Kind::Pod => Object::Pod(Deserialize::deserialize(d)?),
             Kind::Deployment => Object::Deployment(Deserialize::deserialize(d)?),
             Kind::Service => Object::Service(Deserialize::deserialize(d)?),
+            Kind::EndpointSlice => Object::EndpointSlice(Deserialize::deserialize(d)?),
             Kind::GatewayClass => Object::GatewayClass(Deserialize::deserialize(d)?),
             Kind::Gateway => Object::Gateway(Deserialize::deserialize(d)?),
             Kind::HttpRoute => Object::HttpRoute(Deserialize::deserialize(d)?),
+            Kind::GrpcRoute => Object::GrpcRoute(Deserialize::deserialize(d)?),
+            Kind::TcpRoute => Object::TcpRoute(Deserialize::deserialize(d)?),
+            Kind::TlsRoute => Object::TlsRoute(stream_route::deserialize_tls(d)?.into()),
             Kind::VirtualService => Object::VirtualService(Deserialize::deserialize(d)?),
             Kind::DestinationRule => Object::DestinationRule(Deserialize::deserialize(d)?),
             Kind::AuthorizationPolicy => Object::AuthorizationPolicy(Deserialize::deserialize(d)?),
             Kind::PeerAuthentication => Object::PeerAuthentication(Deserialize::deserialize(d)?),
+            Kind::ServiceEntry => Object::ServiceEntry(Deserialize::deserialize(d)?),
+            Kind::WorkloadEntry => Object::WorkloadEntry(Deserialize::deserialize(d)?),
+            Kind::RequestAuthentication => Object::RequestAuthentication(Deserialize::deserialize(d)?),
+            Kind::Telemetry => Object::Telemetry(Deserialize::deserialize(d)?),
+            Kind::WorkloadGroup => Object::WorkloadGroup(Deserialize::deserialize(d)?),
+            Kind::Sidecar => Object::Sidecar(Deserialize::deserialize(d)?),
+            Kind::IstioGateway => Object::IstioGateway(Deserialize::deserialize(d)?),
+            Kind::EnvoyFilter => Object::EnvoyFilter(Deserialize::deserialize(d)?),
+            Kind::WasmPlugin => Object::WasmPlugin(Deserialize::deserialize(d)?),
+            Kind::TrafficExtension => Object::TrafficExtension(Deserialize::deserialize(d)?),
+            Kind::ProxyConfig => Object::ProxyConfig(Deserialize::deserialize(d)?),
         })
     }
 
@@ -123,13 +225,28 @@ impl Object {
             Object::Pod(_) => Kind::Pod,
             Object::Deployment(_) => Kind::Deployment,
             Object::Service(_) => Kind::Service,
+            Object::EndpointSlice(_) => Kind::EndpointSlice,
             Object::GatewayClass(_) => Kind::GatewayClass,
             Object::Gateway(_) => Kind::Gateway,
             Object::HttpRoute(_) => Kind::HttpRoute,
+            Object::GrpcRoute(_) => Kind::GrpcRoute,
+            Object::TcpRoute(_) => Kind::TcpRoute,
+            Object::TlsRoute(_) => Kind::TlsRoute,
             Object::VirtualService(_) => Kind::VirtualService,
             Object::DestinationRule(_) => Kind::DestinationRule,
             Object::AuthorizationPolicy(_) => Kind::AuthorizationPolicy,
             Object::PeerAuthentication(_) => Kind::PeerAuthentication,
+            Object::ServiceEntry(_) => Kind::ServiceEntry,
+            Object::WorkloadEntry(_) => Kind::WorkloadEntry,
+            Object::RequestAuthentication(_) => Kind::RequestAuthentication,
+            Object::Telemetry(_) => Kind::Telemetry,
+            Object::WorkloadGroup(_) => Kind::WorkloadGroup,
+            Object::Sidecar(_) => Kind::Sidecar,
+            Object::IstioGateway(_) => Kind::IstioGateway,
+            Object::EnvoyFilter(_) => Kind::EnvoyFilter,
+            Object::WasmPlugin(_) => Kind::WasmPlugin,
+            Object::TrafficExtension(_) => Kind::TrafficExtension,
+            Object::ProxyConfig(_) => Kind::ProxyConfig,
         }
     }
 

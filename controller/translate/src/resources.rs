@@ -3,29 +3,43 @@
 mod app_protocol;
 mod authorization;
 mod http_route;
+mod layer;
 mod load_balancing;
+mod outranked;
 mod peer_authentication;
 mod precedence;
 mod problem;
+mod route_rules;
 mod service;
 mod service_config;
+mod stream_route;
+mod stream_rules;
 mod virtual_service;
 mod workload;
 
 use std::collections::BTreeSet;
 
-use mesh_model::{Policy, Service, ServiceConfig, Workload};
+use mesh_model::{NamespacedHostname, Policy, Service, ServiceConfig, Workload};
 
 use crate::cluster::{Cluster, ResourceKey};
 
 pub(crate) use authorization::convert;
-pub(crate) use http_route::{leads_to as http_route_leads_to, translate as translate_http_route};
+pub(crate) use http_route::{
+    leads_to as http_route_leads_to, leads_to_host as http_route_leads_to_host,
+    translate as translate_http_route,
+};
+pub(crate) use layer::Layer;
+pub(crate) use outranked::outranking;
 pub(crate) use peer_authentication::keys as peer_authentication_keys;
 pub(crate) use problem::{Problem, Reason, find_pattern_error};
 pub(crate) use service_config::{
-    attached_ports, namespaces_in_force, parent_service, routes_in_force, winning_virtual_service,
+    attached_ports, namespaces_in_force, parent_service, ports_left, winning_virtual_service,
 };
-pub(crate) use virtual_service::translate as translate_virtual_service;
+pub(crate) use stream_route::translate as translate_stream_route;
+pub(crate) use stream_rules::{Lost, find_lost};
+pub(crate) use virtual_service::{
+    find_stream_problems, ports_named as stream_ports_named, translate as translate_virtual_service,
+};
 
 /// A resource to publish.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,10 +68,27 @@ pub fn derive(cluster: &Cluster, key: &ResourceKey) -> Option<Resource> {
 /// The names of all resources there may be: what a full derivation asks for.
 pub fn keys(cluster: &Cluster) -> BTreeSet<ResourceKey> {
     let pods = cluster.pods.iter().map(|(name, _)| cluster.workload_key(name));
-    let services = cluster.services.iter();
-    let services =
-        services.flat_map(|(name, _)| [cluster.service_key(name), cluster.service_config_key(name)]);
+    let services = cluster.services.iter().map(|(name, _)| cluster.host_key(name));
+    let hosts = cluster.service_entries.iter().flat_map(|(name, entry)| {
+        entry.hosts.iter().map(|host| NamespacedHostname::new(name.namespace.clone(), host.clone()))
+    });
+    let services = services
+        .chain(hosts)
+        .flat_map(|key| [ResourceKey::Service(key.clone()), ResourceKey::ServiceConfig(key)]);
+    let entries = cluster.workload_entries.iter().map(|(name, _)| cluster.workload_entry_key(name));
+    let inline = cluster.service_entries.iter().flat_map(|(name, entry)| {
+        let addresses = entry.endpoints.iter().map(|it| &it.workload.written);
+        addresses.map(|address| cluster.inline_endpoint_key(name, address))
+    });
+    let slices = cluster.endpoint_slices.iter();
+    let endpoints = slices.flat_map(|(name, slice)| cluster.workloads_of_slice(name, slice));
     let policies = cluster.authorization_policies.iter().map(|(name, _)| cluster.policy_key(name));
     let converted = peer_authentication::keys(cluster).map(ResourceKey::Policy);
-    pods.chain(services).chain(policies).chain(converted).collect()
+    pods.chain(endpoints)
+        .chain(entries)
+        .chain(inline)
+        .chain(services)
+        .chain(policies)
+        .chain(converted)
+        .collect()
 }

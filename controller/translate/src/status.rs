@@ -2,11 +2,15 @@
 
 mod condition;
 mod gateway;
-mod http_route;
+mod own_waypoint;
 mod policy;
+mod route;
 mod routing;
 mod service;
+mod service_entry;
 mod stamp;
+mod stream_route;
+mod unenforced;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +22,8 @@ use crate::objects::{Kind, ObjectKey};
 
 pub use condition::Condition;
 pub use gateway::{GatewayStatus, ListenerStatus, StatusAddress};
-pub use http_route::{HttpRouteStatus, ParentRef, ParentStatus};
+pub use route::{ParentRef, ParentStatus, RouteStatus};
+pub use service_entry::{HostAddress, ServiceEntryStatus};
 
 /// What is to be written about an object, under its `status`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -26,8 +31,10 @@ pub use http_route::{HttpRouteStatus, ParentRef, ParentStatus};
 pub enum Status {
     /// Of a Gateway.
     Gateway(GatewayStatus),
-    /// Of an HTTPRoute.
-    HttpRoute(HttpRouteStatus),
+    /// Of a route of the Gateway API.
+    Route(RouteStatus),
+    /// Of a ServiceEntry.
+    ServiceEntry(ServiceEntryStatus),
     /// Of any other kind: conditions and nothing else.
     #[serde(rename_all = "camelCase")]
     Conditions {
@@ -49,14 +56,32 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
     let name = Name { namespace: key.namespace.clone(), name: key.name.clone() };
     match key.kind {
         Kind::Gateway => gateway::derive(cluster, &name).map(Status::Gateway),
-        Kind::HttpRoute => http_route::derive(cluster, &name).map(Status::HttpRoute),
+        Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute => {
+            route::derive(cluster, key.kind, &name).map(Status::Route)
+        }
         Kind::GatewayClass => gateway::derive_class(cluster, &name.name).map(conditions),
+        Kind::ServiceEntry => service_entry::derive(cluster, &name).map(Status::ServiceEntry),
+        Kind::WorkloadEntry => service_entry::derive_workload_entry(cluster, &name).map(conditions),
         Kind::Service => service::derive(cluster, &name).map(conditions),
         Kind::VirtualService => routing::derive_virtual_service(cluster, &name).map(conditions),
         Kind::DestinationRule => routing::derive_destination_rule(cluster, &name).map(conditions),
         Kind::AuthorizationPolicy => policy::derive_authorization(cluster, &name).map(conditions),
         Kind::PeerAuthentication => policy::derive_peer_authentication(cluster, &name).map(conditions),
-        Kind::Namespace | Kind::ServiceAccount | Kind::Node | Kind::Pod | Kind::Deployment => None,
+        Kind::Namespace
+        | Kind::ServiceAccount
+        | Kind::Node
+        | Kind::Pod
+        | Kind::Deployment
+        | Kind::EndpointSlice => None,
+        Kind::RequestAuthentication
+        | Kind::Telemetry
+        | Kind::WorkloadGroup
+        | Kind::Sidecar
+        | Kind::IstioGateway
+        | Kind::EnvoyFilter
+        | Kind::WasmPlugin
+        | Kind::TrafficExtension
+        | Kind::ProxyConfig => unenforced::derive(cluster, key).map(conditions),
     }
 }
 
@@ -66,17 +91,20 @@ fn conditions(conditions: Vec<Condition>) -> Status {
 
 /// The objects that may have a status.
 pub fn keys(cluster: &Cluster) -> BTreeSet<ObjectKey> {
-    let of = |kind| move |name: &Name| ObjectKey::new(kind, name.namespace.clone(), name.name.clone());
+    let of = |kind| move |name: &Name| name.key(kind);
     let mut keys = BTreeSet::new();
     keys.extend(cluster.gateways.iter().map(|(name, _)| of(Kind::Gateway)(name)));
     keys.extend(
         cluster.gateway_classes.keys().map(|name| ObjectKey::new(Kind::GatewayClass, "", name.clone())),
     );
     keys.extend(cluster.services.iter().map(|(name, _)| of(Kind::Service)(name)));
-    keys.extend(cluster.http_routes.iter().map(|(name, _)| of(Kind::HttpRoute)(name)));
+    keys.extend(cluster.service_entries.iter().map(|(name, _)| of(Kind::ServiceEntry)(name)));
+    keys.extend(cluster.workload_entries.iter().map(|(name, _)| of(Kind::WorkloadEntry)(name)));
+    keys.extend(cluster.routes().map(|(name, route)| of(route.kind)(name)));
     keys.extend(cluster.virtual_services.iter().map(|(name, _)| of(Kind::VirtualService)(name)));
     keys.extend(cluster.destination_rules.iter().map(|(name, _)| of(Kind::DestinationRule)(name)));
     keys.extend(cluster.authorization_policies.iter().map(|(name, _)| of(Kind::AuthorizationPolicy)(name)));
     keys.extend(cluster.peer_authentications.iter().map(|(name, _)| of(Kind::PeerAuthentication)(name)));
+    keys.extend(cluster.unenforced.keys().cloned());
     keys
 }

@@ -21,7 +21,7 @@ fn read(text: &str) -> Vec<Object> {
 fn generate(text: &str) -> Vec<Object> {
     let env =
         BTreeMap::from([("XDS_ADDRESS".to_owned(), "https://istiod.istio-system.svc:15012".to_owned())]);
-    let template = WaypointTemplate { image: "adit:test".into(), args: vec!["waypoint".into()], env };
+    let template = WaypointTemplate { image: "adit:test".into(), env, ..WaypointTemplate::default() };
     expand(&read(text), &Settings::default(), &template)
 }
 

@@ -9,6 +9,7 @@ mod variety;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use controller_translate::cluster::AddressSource;
 use controller_translate::{
     Affected, Cluster, ObjectKey, Resource, ResourceKey, Settings, Status, resources, status,
 };
@@ -59,8 +60,8 @@ fn compare<K: Ord + Debug, T: PartialEq + Debug>(
     }
 }
 
-fn play(changes: &[(u64, bool)]) {
-    let mut cluster = Cluster::new(Settings::default());
+fn play(changes: &[(u64, bool)], auto_addresses: AddressSource) {
+    let mut cluster = Cluster::new(Settings { auto_addresses, ..Settings::default() });
     let mut published = Published::default();
     for (seed, remove) in changes {
         let object = object(&mut Choice(*seed));
@@ -84,6 +85,17 @@ proptest! {
     fn following_what_is_affected_equals_deriving_everything(
         changes in prop::collection::vec((any::<u64>(), prop::bool::weighted(0.2)), 1..80)
     ) {
-        play(&changes);
+        play(&changes, AddressSource::Drawn);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn so_it_does_where_addresses_come_from_statuses(
+        changes in prop::collection::vec((any::<u64>(), prop::bool::weighted(0.2)), 1..80)
+    ) {
+        play(&changes, AddressSource::Status);
     }
 }

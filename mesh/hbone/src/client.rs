@@ -183,7 +183,20 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = tls.peer_identity().clone();
-    let (send, connection) = handshake(tls, settings).await?;
+    connect_decrypted(tls, peer, settings, request).await
+}
+
+/// The same over whatever carries the bytes of HTTP/2.
+pub(crate) async fn connect_decrypted<IO>(
+    io: IO,
+    peer: Identity,
+    settings: &Settings,
+    request: &ConnectRequest,
+) -> Result<(TunnelStream, ResponseInfo), ConnectError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (send, connection) = handshake(io, settings).await?;
     let (driven, name) = (settings.clone(), peer.clone());
     tokio::spawn(async move { drive(connection, &driven, name).await });
     let (send, answer) = self::request(send, request, settings).await.map_err(Failure::into_error)?;

@@ -91,7 +91,7 @@ async fn into_tunnel(tcp: &ReadHalf<'_>, tunnel: &mut Writer, counter: &AtomicU6
         tokio::select! {
             readable = tcp.readable() => readable.map_err(Failure::Tcp)?,
             // Otherwise a far end that gave up would be noticed only with the next byte.
-            gone = tunnel.reset() => return Err(Failure::Tunnel(gone)),
+            gone = tunnel.reset() => return refused(tunnel, gone),
         }
         let bytes = match read(tcp) {
             Ok(bytes) => bytes,
@@ -99,12 +99,19 @@ async fn into_tunnel(tcp: &ReadHalf<'_>, tunnel: &mut Writer, counter: &AtomicU6
             Err(error) => return Err(Failure::Tcp(error)),
         };
         if bytes.is_empty() {
-            return tunnel.end().map_err(Failure::Tunnel);
+            return tunnel.end().or_else(|error| refused(tunnel, error));
         }
         let length = bytes.len() as u64;
-        tunnel.send(bytes).await.map_err(Failure::Tunnel)?;
+        if let Err(error) = tunnel.send(bytes).await {
+            return refused(tunnel, error);
+        }
         counter.fetch_add(length, Ordering::Relaxed);
     }
+}
+
+/// A far end that is satisfied takes no more, and is no failure: its answer still has to arrive here.
+fn refused(tunnel: &mut Writer, error: io::Error) -> Result<(), Failure> {
+    if tunnel.is_satisfied() { Ok(()) } else { Err(Failure::Tunnel(error)) }
 }
 
 /// One read into the thread's buffer; empty at the end.

@@ -7,6 +7,9 @@
 mod client;
 mod copy;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keepalive;
 mod pool;
 mod request;

@@ -35,7 +35,22 @@ where
     H: Fn(Incoming) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    let handshake = tokio::time::timeout(settings.handshake_timeout, builder(settings).handshake(tls));
+    serve_decrypted(tls, settings, drain, handler).await
+}
+
+/// The same over whatever carries the bytes of HTTP/2.
+pub(crate) async fn serve_decrypted<IO, H, F>(
+    io: IO,
+    settings: &Settings,
+    drain: DrainWatcher,
+    handler: H,
+) -> Result<(), ServeError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    H: Fn(Incoming) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let handshake = tokio::time::timeout(settings.handshake_timeout, builder(settings).handshake(io));
     let mut connection: Connection<_, Bytes> = tokio::select! {
         connection = handshake => {
             connection.map_err(|_| ServeError::HandshakeTimeout(settings.handshake_timeout))??

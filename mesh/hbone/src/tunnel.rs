@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, SendStream};
@@ -75,6 +75,10 @@ impl Reader {
         while self.chunk.is_empty() {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(chunk)) => self.chunk = chunk,
+                // After a complete answer, this says that no more is wanted (RFC 9113 §8.1).
+                Some(Err(error)) if error.is_reset() && error.reason() == Some(Reason::NO_ERROR) => {
+                    return Poll::Ready(None);
+                }
                 Some(Err(error)) => return Poll::Ready(Some(Err(to_io(error)))),
                 None => return Poll::Ready(None),
             }
@@ -156,6 +160,12 @@ impl Writer {
             Ok(reason) => to_io(reason.into()),
             Err(error) => to_io(error),
         }
+    }
+
+    /// The far end has said all it had to say and wants no more: no failure (RFC 9113 §8.1).
+    pub(crate) fn is_satisfied(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        matches!(self.stream.poll_reset(&mut nobody), Poll::Ready(Ok(Reason::NO_ERROR)))
     }
 
     /// Why the stream takes no more.

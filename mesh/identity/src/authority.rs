@@ -2,6 +2,7 @@
 //! told, never names a request asks for (wire.md §4.3).
 
 mod load;
+mod renew;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -62,6 +63,7 @@ pub struct Authority {
     /// What proxies need between leaf and root, one certificate each.
     intermediates: Vec<String>,
     root_pem: String,
+    not_before: SystemTime,
     not_after: SystemTime,
 }
 
@@ -89,9 +91,9 @@ impl Authority {
         };
         let key = KeyPair::generate_for(algorithm).map_err(invalid)?;
         let now = SystemTime::now();
-        let not_after = now + lifetime.min(LONGEST_ROOT_LIFETIME);
+        let (not_before, not_after) = (now - BACKDATED, now + lifetime.min(LONGEST_ROOT_LIFETIME));
         let mut params = CertificateParams::default();
-        params.not_before = (now - BACKDATED).into();
+        params.not_before = not_before.into();
         params.not_after = not_after.into();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, trust_domain);
@@ -102,6 +104,7 @@ impl Authority {
             certificate_pem: certificate.pem(),
             intermediates: Vec::new(),
             root_pem: certificate.pem(),
+            not_before,
             not_after,
             issuer: Issuer::new(params, key),
         })

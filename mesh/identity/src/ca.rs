@@ -40,16 +40,25 @@ pub trait CertificateAuthority: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<String>, CaError>>;
 }
 
-/// The CA of the control plane, asked on behalf of the node's workloads.
+/// The CA of the control plane, asked for the caller itself or on behalf of the node's workloads.
 pub struct CaClient {
     control_plane: ControlPlane,
     lifetime: Duration,
+    own: Option<Identity>,
 }
 
 impl CaClient {
     /// A client that asks for certificates of this lifetime (`SECRET_TTL`).
     pub fn new(control_plane: ControlPlane, lifetime: Duration) -> Self {
-        CaClient { control_plane, lifetime }
+        CaClient { control_plane, lifetime, own: None }
+    }
+
+    /// The identity that the caller's token proves. A certificate for it is asked for without
+    /// impersonation, which a CA may refuse to all but node proxies even for their own name.
+    #[must_use]
+    pub fn with_own_identity(mut self, own: Identity) -> Self {
+        self.own = Some(own);
+        self
     }
 
     async fn call(&self, identity: &Identity, csr_pem: &str) -> Result<Vec<String>, CaError> {
@@ -58,7 +67,7 @@ impl CaClient {
         let request = Request::new(IstioCertificateRequest {
             csr: csr_pem.to_owned(),
             validity_duration: i64::try_from(self.lifetime.as_secs()).unwrap_or(i64::MAX),
-            metadata: Some(impersonation(identity)),
+            metadata: (self.own.as_ref() != Some(identity)).then(|| impersonation(identity)),
         });
         let mut client = IstioCertificateServiceClient::new(channel);
         match tokio::time::timeout(CALL_TIMEOUT, client.create_certificate(request)).await {

@@ -176,6 +176,24 @@ impl Store {
         self.shared.ask(identity, Priority::Warm);
     }
 
+    /// Waits until there is a certificate, however often the CA has to be asked, or the identity is forgotten.
+    pub async fn arrival(&self, identity: &Identity) {
+        if let Asked::Pending(mut state) = self.shared.ask(identity, Priority::Warm) {
+            // An error says that it was forgotten.
+            let _ = state.wait_for(|state| matches!(state, State::Available(_))).await;
+        }
+    }
+
+    /// Asks again within a second for whatever the CA did not give last time: there is a sign that it is back,
+    /// and what has failed often would wait for minutes.
+    pub fn retry_soon(&self) {
+        let now = (self.shared.clock)();
+        let mut entries = self.shared.lock();
+        entries.by_identity.values_mut().for_each(|entry| entry.retry_soon(now));
+        drop(entries);
+        self.shared.wake.notify_one();
+    }
+
     /// Drops the identity; who waits for it gets an error (ID-05, ID-10).
     pub fn forget(&self, identity: &Identity) {
         self.shared.lock().by_identity.remove(identity);

@@ -12,6 +12,7 @@ mod http_rule;
 mod round_trip;
 mod service;
 pub mod service_config;
+mod stream_rule;
 mod workload;
 
 use std::fmt;

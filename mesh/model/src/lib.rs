@@ -8,6 +8,7 @@ mod network;
 mod policy;
 mod route;
 mod service;
+mod stream;
 mod workload;
 
 pub use codec::DecodeError;
@@ -26,6 +27,7 @@ pub use service::{
     AppProtocol, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service,
     ServicePort, Visibility, WeightedWaypoint,
 };
+pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
 pub use workload::{
     ApplicationTunnel, ApplicationTunnelProtocol, Health, Locality, NetworkMode, PortMap, TunnelProtocol,
     Uid, Workload, WorkloadKind,

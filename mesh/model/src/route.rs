@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::NamespacedHostname;
+use crate::{NamespacedHostname, StreamRule};
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,9 @@ pub struct PortConfig {
     pub http_rules: Vec<HttpRule>,
     /// A request that no rule matches gets 404; otherwise it goes to the service itself.
     pub governed: bool,
+    /// For connections that carry no HTTP, in order of precedence. Where there are any, a connection that
+    /// none of them takes is closed.
+    pub stream_rules: Vec<StreamRule>,
 }
 
 /// A named part of a service's endpoints.

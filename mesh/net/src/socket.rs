@@ -1,5 +1,7 @@
-//! TCP sockets with the options a capturing proxy needs: packet mark, transparent
+//! TCP and UDP sockets with the options a capturing proxy needs: packet mark, transparent
 //! source, shared ports, keepalive; and the destination a captured client wanted.
+
+mod udp;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -10,6 +12,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::addr::canonical;
+
+pub use udp::{bind_udp, connect_udp};
 
 /// The mark on every packet of a socket the proxy opens inside a pod: capture
 /// lets these pass.
@@ -83,7 +87,7 @@ impl SocketOptions {
 
 /// Listens on `address`, not blocking. An unspecified IPv6 address also takes IPv4.
 pub fn listen_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
-    let socket = open(address, options)?;
+    let socket = open(address, Protocol::TCP, options)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(options.reuse_port)?;
     if address.is_ipv6() {
@@ -105,7 +109,7 @@ pub fn tcp_socket_for(
     source: Option<IpAddr>,
     options: &SocketOptions,
 ) -> io::Result<TcpSocket> {
-    let socket = open(destination, options)?;
+    let socket = open(destination, Protocol::TCP, options)?;
     tune(&SockRef::from(&socket), options)?;
     if let Some(source) = source {
         let allowed = allow_foreign_address(&socket, destination, options.transparent)?;
@@ -143,9 +147,9 @@ fn is_not_redirected(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&Errno::from_raw(code)))
 }
 
-fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+fn open(address: SocketAddr, protocol: Protocol, options: &SocketOptions) -> io::Result<Socket> {
+    let kind = if protocol == Protocol::UDP { Type::DGRAM } else { Type::STREAM };
+    let socket = Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), Some(protocol))?;
     if let Some(mark) = options.mark {
         socket.set_mark(mark)?;
     }

@@ -44,9 +44,11 @@ pub fn target_port(service: &Service, workload: &Workload, service_port: u16) ->
 /// A workload that could take a connection, and where.
 pub(crate) struct Candidate<'s> {
     pub(crate) workload: &'s Arc<Workload>,
-    /// None when it is far: then its network gateway leads to it.
+    /// None when it is far: then its network gateway leads to it. None as well when it is `named`.
     pub(crate) ip: Option<IpAddr>,
     pub(crate) port: u16,
+    /// It is known by its host name alone.
+    pub(crate) named: bool,
 }
 
 /// The endpoints of a service that take traffic and can be reached: at an
@@ -58,15 +60,30 @@ pub(crate) fn candidates<'s>(
     near: impl Fn(&Workload) -> bool,
     port_of: impl Fn(&Workload) -> Option<u16>,
 ) -> impl Iterator<Item = Candidate<'s>> {
+    candidates_and_names(snapshot, service, like, near, port_of).filter(|candidate| !candidate.named)
+}
+
+/// The same, and the near ones whose address somebody has to look up (DNS-25).
+pub(crate) fn candidates_and_names<'s>(
+    snapshot: &'s Snapshot,
+    service: &'s Service,
+    like: IpAddr,
+    near: impl Fn(&Workload) -> bool,
+    port_of: impl Fn(&Workload) -> Option<u16>,
+) -> impl Iterator<Item = Candidate<'s>> {
     snapshot.endpoints(&service.key).filter_map(move |(workload, _)| {
-        let ip = if near(workload) {
+        let near = near(workload);
+        let named = near && workload.addresses.is_empty() && !workload.hostname.is_empty();
+        let ip = if near && !named {
             Some(address_of(workload, service.ip_families, like)?)
+        } else if near {
+            None
         } else {
             workload.network_gateway.as_ref()?;
             None
         };
         let port = port_of(workload).filter(|_| takes_traffic(service, workload))?;
-        Some(Candidate { workload, ip, port })
+        Some(Candidate { workload, ip, port, named })
     })
 }
 

@@ -4,6 +4,7 @@
 
 pub mod balance;
 mod endpoints;
+mod former;
 mod handlers;
 mod intern;
 mod multimap;
@@ -20,9 +21,9 @@ use std::sync::Arc;
 
 pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler};
 pub use reader::Reader;
-pub use resolve::{Endpoint, GatewayHop, NextHop, Query, ResolveError, WaypointHop, resolve};
+pub use resolve::{Endpoint, GatewayHop, NamedHop, NextHop, Query, ResolveError, WaypointHop, resolve};
 pub use snapshot::Snapshot;
-pub use waypoint::{Served, find_served, serves_as_waypoint_for};
+pub use waypoint::{Served, find_recently_served, find_served, serves_as_waypoint_for};
 pub use writer::{Edit, Writer};
 
 /// An empty store.

@@ -1,7 +1,7 @@
 //! Where a connection goes next: the table of wire.md §2.3 as a pure function
 //! of what is known (and of chance, where several endpoints are as good).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mesh_model::{
@@ -10,7 +10,7 @@ use mesh_model::{
 };
 use thiserror::Error;
 
-use crate::balance::{candidates, pick, target_port};
+use crate::balance::{candidates_and_names, pick, target_port};
 use crate::{Snapshot, waypoint};
 
 /// A connection that wants to go somewhere.
@@ -27,6 +27,8 @@ pub struct Query<'a> {
 pub enum NextHop {
     /// To the workload.
     Direct(Endpoint),
+    /// To a workload that is known by its host name alone.
+    Named(NamedHop),
     /// To a waypoint.
     Waypoint(WaypointHop),
     /// To the edge of another network.
@@ -48,6 +50,17 @@ pub struct Endpoint {
     pub tunnel: TunnelProtocol,
     /// Who may answer by mTLS.
     pub accepted: Vec<Identity>,
+}
+
+/// A workload without addresses: its host name has to be looked up (DNS-25).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedHop {
+    /// The workload.
+    pub workload: Arc<Workload>,
+    /// The service it was chosen for.
+    pub service: Arc<Service>,
+    /// Its target port.
+    pub port: u16,
 }
 
 /// A waypoint on the way.
@@ -112,6 +125,13 @@ pub enum ResolveError {
     OtherNetwork(GatewayDestination),
 }
 
+impl NamedHop {
+    /// The workload at an address its host name has.
+    pub fn at(&self, ip: IpAddr) -> Endpoint {
+        Endpoint::of(&self.workload, Some(&self.service), SocketAddr::new(ip.to_canonical(), self.port))
+    }
+}
+
 impl Endpoint {
     pub(crate) fn of(workload: &Arc<Workload>, service: Option<&Arc<Service>>, address: SocketAddr) -> Self {
         Endpoint {
@@ -170,7 +190,7 @@ fn to_service(
     let like = query.destination.ip();
     let port_of = |workload: &Workload| target_port(service, workload, port);
     let near = |workload: &Workload| workload.network == query.source.network;
-    let candidates = candidates(snapshot, service, like, near, port_of);
+    let candidates = candidates_and_names(snapshot, service, like, near, port_of);
     let chosen = pick(&service.load_balancing, query.source, candidates, |candidate| candidate.workload)
         .ok_or_else(|| ResolveError::NoEndpoint { service: service.key.clone(), port })?;
     match chosen.ip {
@@ -178,6 +198,11 @@ fn to_service(
             let address = SocketAddr::new(ip, chosen.port);
             Ok(NextHop::Direct(Endpoint::of(chosen.workload, Some(service), address)))
         }
+        None if chosen.named => Ok(NextHop::Named(NamedHop {
+            workload: chosen.workload.clone(),
+            service: service.clone(),
+            port: chosen.port,
+        })),
         None => through_gateway(snapshot, query, chosen.workload, service, service.subject_alt_names.clone()),
     }
 }

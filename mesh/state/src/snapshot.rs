@@ -8,6 +8,7 @@ use mesh_model::{
 
 use crate::balance;
 use crate::endpoints::Endpoints;
+use crate::former::Former;
 use crate::multimap::Map;
 use crate::policies::Policies;
 use crate::services::Services;
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub(crate) endpoints: Endpoints,
     pub(crate) policies: Policies,
     pub(crate) configs: Map<NamespacedHostname, Arc<ServiceConfig>>,
+    pub(crate) left_by_workloads: Former<Uid>,
+    pub(crate) left_by_services: Former<NamespacedHostname>,
 }
 
 impl Snapshot {

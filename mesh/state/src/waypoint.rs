@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mesh_model::{GatewayAddress, GatewayDestination, IpFamilies, NetworkAddress, Service, Workload};
 
 use crate::balance::{Lottery, address_of, candidates, pick, target_port};
-use crate::{Query, Snapshot};
+use crate::{Query, Snapshot, former};
 
 /// What a waypoint serves.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,15 +21,44 @@ pub enum Served {
 
 /// What is at an address, if `me` is its waypoint; nothing else may be asked of `me` (WP-14).
 pub fn find_served(snapshot: &Snapshot, me: &Workload, address: &NetworkAddress) -> Option<Served> {
+    let mine = |gateway: &GatewayAddress| leads_to(snapshot, gateway, me);
+    find_by_waypoint(
+        snapshot,
+        address,
+        |workload| former::of_workload(workload).any(mine),
+        |service| former::of_service(service).any(mine),
+    )
+}
+
+/// What is at an address, if `me` was its waypoint until a moment before `now`: its
+/// clients may not know yet that this has changed (WP-02).
+pub fn find_recently_served(
+    snapshot: &Snapshot,
+    me: &Workload,
+    address: &NetworkAddress,
+    now: Instant,
+) -> Option<Served> {
+    let mine = |gateway: &GatewayAddress| leads_to(snapshot, gateway, me);
+    find_by_waypoint(
+        snapshot,
+        address,
+        |workload| snapshot.left_by_workloads.of(&workload.uid, now).any(mine),
+        |service| snapshot.left_by_services.of(&service.key, now).any(mine),
+    )
+}
+
+/// The workload that has an address, or else the first service that has it, of those wanted.
+fn find_by_waypoint(
+    snapshot: &Snapshot,
+    address: &NetworkAddress,
+    wants_workload: impl Fn(&Workload) -> bool,
+    wants_service: impl Fn(&Service) -> bool,
+) -> Option<Served> {
     if let Some(workload) = snapshot.workloads.at(address) {
-        let gateway = workload.waypoint.as_ref()?;
-        return leads_to(snapshot, gateway, me).then(|| Served::Workload(workload.clone()));
+        return wants_workload(workload).then(|| Served::Workload(workload.clone()));
     }
-    let mine = |service: &&Arc<Service>| {
-        let weighted = service.weighted_waypoints.iter().map(|weighted| &weighted.destination);
-        service.waypoint.iter().chain(weighted).any(|gateway| leads_to(snapshot, gateway, me))
-    };
-    snapshot.services.all_at(address).find(mine).cloned().map(Served::Service)
+    let wanted = |service: &&Arc<Service>| wants_service(service);
+    snapshot.services.all_at(address).find(wanted).cloned().map(Served::Service)
 }
 
 /// Whether `me` is the waypoint of what is at an address of its network.

@@ -1,11 +1,13 @@
 //! The side of the only one who changes things.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use mesh_model::{NamespacedHostname, Policy, PolicyKey, Service, ServiceConfig, Uid, Workload};
 use tokio::sync::watch;
 
+use crate::former;
 use crate::intern::Interner;
 use crate::reader::Shared;
 use crate::{AddressHandler, AuthorizationHandler, Reader, ServiceConfigHandler, Snapshot};
@@ -62,6 +64,11 @@ pub(crate) fn apply(store: &Mutex<Store>, change: impl FnOnce(&mut Edit<'_>)) {
     let mut edit = Edit { snapshot, interner, addresses: false, policies: false, configs: false };
     change(&mut edit);
     let (addresses, policies, configs) = (edit.addresses, edit.policies, edit.configs);
+    if addresses {
+        let now = Instant::now();
+        snapshot.left_by_workloads.prune(now);
+        snapshot.left_by_services.prune(now);
+    }
     if addresses || policies || configs {
         shared.current.store(Arc::new(snapshot.clone()));
     }
@@ -104,9 +111,14 @@ impl Edit<'_> {
         let old = self.snapshot.workloads.update(uid, new);
         self.snapshot.endpoints.update(old.as_deref(), new);
         self.addresses = true;
+        if new.is_none() {
+            self.snapshot.left_by_workloads.forget(uid);
+        }
         if let (Some(old), Some(new)) = (&old, new) {
             self.policies |=
                 old.authorization_policies != new.authorization_policies || old.namespace != new.namespace;
+            let (old, new) = (former::of_workload(old), former::of_workload(new));
+            self.snapshot.left_by_workloads.note(uid, old, new, Instant::now());
         }
     }
 
@@ -116,13 +128,18 @@ impl Edit<'_> {
             return;
         }
         self.interner.service(&mut service);
-        self.snapshot.services.update(&service.key.clone(), Some(&Arc::new(service)));
+        let service = Arc::new(service);
+        if let Some(old) = self.snapshot.services.update(&service.key, Some(&service)) {
+            let (old, new) = (former::of_service(&old), former::of_service(&service));
+            self.snapshot.left_by_services.note(&service.key, old, new, Instant::now());
+        }
         self.addresses = true;
     }
 
     /// A service is gone. Its endpoints stay known, it may come back.
     pub fn remove_service(&mut self, key: &NamespacedHostname) {
         self.addresses |= self.snapshot.services.update(key, None).is_some();
+        self.snapshot.left_by_services.forget(key);
     }
 
     /// A policy is there, or is different.

@@ -1,14 +1,17 @@
-//! `istio_dns_*`: the names a node proxy is asked for (TEL-16).
+//! `istio_dns_*` and `istio_on_demand_dns`: the names a node proxy is asked for (TEL-16), and
+//! those it looks up on its own.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::Registry;
+use crate::labels::{Labels, Side};
+use crate::{Party, Registry};
 
 /// The metrics of DNS.
 #[derive(Clone, Debug)]
@@ -93,5 +96,44 @@ impl DnsMetrics {
             self.upstream_failures.get_or_create(labels).inc();
         }
         self.upstream_seconds.get_or_create(labels).observe(took.as_secs_f64());
+    }
+}
+
+/// The metrics of workloads that are known by name alone.
+#[derive(Clone, Debug)]
+pub struct OnDemandMetrics {
+    uses: Family<OnDemandLabels, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct OnDemandLabels {
+    source: Side,
+    hostname: Arc<str>,
+}
+
+impl EncodeLabelSet for OnDemandLabels {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        let mut labels = Labels::new(encoder);
+        labels.add_source(&self.source)?;
+        labels.add("hostname", &self.hostname)
+    }
+}
+
+impl OnDemandMetrics {
+    /// Registers `istio_on_demand_dns`.
+    pub fn new(registry: &Registry) -> Self {
+        let metrics = OnDemandMetrics { uses: Family::default() };
+        registry.register(
+            "istio_on_demand_dns",
+            "The total number of connections to workloads known by name, which had to be looked up (unstable)",
+            metrics.uses.clone(),
+        );
+        metrics
+    }
+
+    /// A connection of `source` needs an address of a host, looked up or kept from before.
+    pub fn used(&self, source: &Party, hostname: &Arc<str>) {
+        let labels = OnDemandLabels { source: Side::new(source), hostname: Arc::clone(hostname) };
+        self.uses.get_or_create(&labels).inc();
     }
 }

@@ -118,9 +118,27 @@ fn or_latest(revision: &str) -> &str {
     if revision.is_empty() { "latest" } else { revision }
 }
 
-struct Labels<'a, 'b>(&'a mut LabelSetEncoder<'b>);
+pub(crate) struct Labels<'a, 'b>(&'a mut LabelSetEncoder<'b>);
+
+impl<'a, 'b> Labels<'a, 'b> {
+    pub(crate) fn new(encoder: &'a mut LabelSetEncoder<'b>) -> Self {
+        Labels(encoder)
+    }
+}
 
 impl Labels<'_, '_> {
+    /// Whose connection it is, in the order of a node proxy.
+    pub(crate) fn add_source(&mut self, source: &Side) -> fmt::Result {
+        self.add("source_workload", &source.workload_name)?;
+        self.add("source_canonical_service", &source.canonical_name)?;
+        self.add("source_canonical_revision", &source.canonical_revision)?;
+        self.add("source_workload_namespace", &source.namespace)?;
+        self.add_principal("source_principal", source.identity.as_ref())?;
+        self.add("source_app", &source.canonical_name)?;
+        self.add("source_version", &source.canonical_revision)?;
+        self.add("source_cluster", &source.cluster)
+    }
+
     /// In the order of a node proxy.
     fn add_as_node(
         &mut self,
@@ -130,14 +148,7 @@ impl Labels<'_, '_> {
         service: Option<&ServiceRef>,
     ) -> fmt::Result {
         self.add("reporter", reporter.as_str())?;
-        self.add("source_workload", &source.workload_name)?;
-        self.add("source_canonical_service", &source.canonical_name)?;
-        self.add("source_canonical_revision", &source.canonical_revision)?;
-        self.add("source_workload_namespace", &source.namespace)?;
-        self.add_principal("source_principal", source.identity.as_ref())?;
-        self.add("source_app", &source.canonical_name)?;
-        self.add("source_version", &source.canonical_revision)?;
-        self.add("source_cluster", &source.cluster)?;
+        self.add_source(source)?;
         self.add("destination_service", service.map_or("", |service| &service.key.hostname))?;
         self.add("destination_service_namespace", service.map_or("", |service| &service.key.namespace))?;
         self.add("destination_service_name", service.map_or("", ServiceRef::name))?;
@@ -180,7 +191,7 @@ impl Labels<'_, '_> {
         self.add("destination_cluster", &destination.cluster)
     }
 
-    fn add(&mut self, name: &str, value: &str) -> fmt::Result {
+    pub(crate) fn add(&mut self, name: &str, value: &str) -> fmt::Result {
         self.write(name, format_args!("{}", if value.is_empty() { UNKNOWN } else { value }))
     }
 

@@ -21,7 +21,7 @@ pub mod traceparent;
 
 pub use baggage::Baggage;
 pub use connection::{Addresses, ConnectionReport, Failure, early_denial};
-pub use dns::{DnsLabels, DnsMetrics, DnsProtocol};
+pub use dns::{DnsLabels, DnsMetrics, DnsProtocol, OnDemandMetrics};
 pub use families::{PodMetrics, XdsMetrics};
 pub use http_metrics::HttpMetrics;
 pub use party::{Direction, Party, Reporter, Security, ServiceRef};

@@ -21,6 +21,8 @@ pub enum ResponseFlag {
     IdentityError,
     /// The peer's certificate is revoked.
     CertificateRevoked,
+    /// No route takes it, or the one that does leads nowhere.
+    NoRoute,
 }
 
 impl ResponseFlag {
@@ -35,6 +37,7 @@ impl ResponseFlag {
             ResponseFlag::NetworkPolicy => "NETWORK_POLICY",
             ResponseFlag::IdentityError => "IDENTITY_ERROR",
             ResponseFlag::CertificateRevoked => "CERT_REVOKED",
+            ResponseFlag::NoRoute => "NR",
         }
     }
 }

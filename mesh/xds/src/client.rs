@@ -105,6 +105,8 @@ pub struct Client<C> {
     wish_sender: mpsc::Sender<Wish>,
     wishes: mpsc::Receiver<Wish>,
     settings: ClientSettings,
+    /// Called with the first response of every stream.
+    on_answer: Box<dyn Fn() + Send + Sync>,
 }
 
 /// Why a stream ended.
@@ -123,7 +125,14 @@ impl<C: Connect> Client<C> {
     pub fn new(connect: C, node: Node, handlers: Vec<Box<dyn Handler>>) -> Self {
         let types = handlers.into_iter().map(Known::new).collect();
         let (wish_sender, wishes) = demand::channel();
-        Client { connect, node, types, wish_sender, wishes, settings: ClientSettings::default() }
+        let (settings, on_answer) = (ClientSettings::default(), Box::new(|| {}));
+        Client { connect, node, types, wish_sender, wishes, settings, on_answer }
+    }
+
+    /// Calls this whenever the controller is there, or there again: with the first response of every stream.
+    pub fn on_answer(mut self, call: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_answer = Box::new(call);
+        self
     }
 
     /// The same with other settings.

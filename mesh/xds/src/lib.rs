@@ -11,6 +11,9 @@ mod server;
 pub use client::{Client, ClientSettings, Connect, ConnectError, Demand, DemandError, Transport};
 pub use handler::{Handler, RawResource, Rejected, Typed};
 pub use node::{InvalidNodeId, NodeId};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use server::fuzzing;
 pub use server::{
     Admission, Audience, Caller, Change, DiscoveryServer, Entry, Publisher, ServerSettings, Statistics, View,
     version_of,

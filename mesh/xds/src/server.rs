@@ -2,6 +2,9 @@
 
 mod catalog;
 mod entry;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod interest;
 mod publisher;
 mod session;

@@ -55,6 +55,10 @@ pub(crate) fn normalise(head: &mut Parts, kind: Kind) -> Result<(), Reply> {
     strip_connection_headers(&mut head.headers, kind.websocket);
     head.headers.insert(HOST, host);
     head.uri = Uri::from(path);
+    // Of `http://host#fragment` a path is left that is there and empty.
+    if head.uri.path().is_empty() {
+        head.uri = Uri::from_static("/");
+    }
     join_cookies(&mut head.headers);
     // Whoever reads the body has answered the expectation.
     head.headers.remove(header::EXPECT);

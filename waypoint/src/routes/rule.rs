@@ -158,7 +158,7 @@ impl Rule {
 }
 
 impl Backend {
-    fn compile_all(forward: &Forward, problems: &mut Vec<String>) -> Vec<Backend> {
+    pub(super) fn compile_all(forward: &Forward, problems: &mut Vec<String>) -> Vec<Backend> {
         forward.backends.iter().map(|backend| Backend::compile(backend, problems)).collect()
     }
 

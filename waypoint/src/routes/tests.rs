@@ -49,7 +49,9 @@ fn header(name: &str, value: &str) -> HttpMatch {
 }
 
 fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
-    let port = |(number, http_rules, governed)| (number, PortConfig { http_rules, governed });
+    let port = |(number, http_rules, governed)| {
+        (number, PortConfig { http_rules, governed, ..PortConfig::default() })
+    };
     ServiceConfig { key: service(), ports: ports.into_iter().map(port).collect(), subsets: Vec::new() }
 }
 

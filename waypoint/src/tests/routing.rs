@@ -105,7 +105,7 @@ async fn gw_37_no_match_is_404_only_where_routes_govern() {
     let mut client = mesh.http1(80).await;
     assert_eq!(client.get("/known/x").await.status, 200);
     assert_eq!(client.get("/unknown").await.status, 404);
-    let loose = PortConfig { http_rules: vec![only], governed: false };
+    let loose = PortConfig { http_rules: vec![only], ..PortConfig::default() };
     mesh.configure(ServiceConfig { ports: [(80, loose)].into(), ..config(REVIEWS, vec![]) });
     assert_eq!(client.get("/unknown").await.status, 200, "the same connection follows the change");
 }
@@ -114,7 +114,7 @@ async fn gw_37_no_match_is_404_only_where_routes_govern() {
 async fn gw_08_routes_of_one_port_leave_the_others_alone() {
     let mesh = Mesh::start().await;
     mesh.echo("v1").await;
-    let none = PortConfig { http_rules: vec![], governed: true };
+    let none = PortConfig { governed: true, ..PortConfig::default() };
     mesh.configure(ServiceConfig { ports: [(80, none)].into(), ..config(REVIEWS, vec![]) });
     assert_eq!(mesh.http1(80).await.get("/").await.status, 404);
     assert_eq!(mesh.http1(81).await.get("/").await.status, 200);

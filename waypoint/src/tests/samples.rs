@@ -107,7 +107,7 @@ pub(crate) fn prefix(path: &str) -> HttpMatch {
 
 /// Rules for every port of a service.
 pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
-    let port = PortConfig { http_rules: rules, governed: true };
+    let port = PortConfig { http_rules: rules, governed: true, ..PortConfig::default() };
     ServiceConfig { key: key(service), ports: [(0, port)].into(), subsets: Vec::new() }
 }
 

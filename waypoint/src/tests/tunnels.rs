@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 
 use super::backend::Act;
 use super::client::{Client, request};
-use super::mesh::{Mesh, vip};
+use super::mesh::{Mesh, PORTS, REVIEWS, vip};
+use super::samples::service;
 
 const MUCH: Duration = Duration::from_secs(20);
 
@@ -35,6 +36,30 @@ async fn wp_14_direct_calls_of_a_mesh_peer() {
         };
         assert_eq!(opened, expected, "{target}");
     }
+}
+
+#[tokio::test]
+async fn wp_02_the_news_may_reach_a_clients_node_first_or_last() {
+    let mesh = Mesh::start().await;
+    mesh.echo("v1").await;
+    let attached = |yes: bool| {
+        let mut reviews = service(REVIEWS, vip(1), mesh.waypoint_ip(), &PORTS);
+        if !yes {
+            reviews.waypoint = None;
+        }
+        mesh.writer.change(|edit| edit.insert_service(reviews));
+    };
+    attached(false);
+    assert_eq!(mesh.http1(80).await.get("/").await.status, 200, "whoever asks has not heard of it yet");
+
+    // A service the waypoint is told of while it is being asked for it.
+    let asked = Target::from(SocketAddr::new(vip(2), 80));
+    let told = async {
+        tokio::task::yield_now().await;
+        mesh.add_service("ratings", 2);
+    };
+    let (tunnel, ()) = tokio::join!(mesh.tunnel(asked), told);
+    assert!(tunnel.is_ok());
 }
 
 #[tokio::test]

@@ -1,10 +1,15 @@
-//! The loop that makes true what the source wants, one pod at a time: rules, then
-//! ztunnel, then the result. It ends without undoing anything: capture, and the
-//! ztunnel that has it, do not need the agent.
+//! The loop that makes true what the source wants, one pod at a time: probes of the
+//! node, rules, then ztunnel, then the result. It ends without undoing anything:
+//! capture, and the ztunnel that has it, do not need the agent.
+//!
+//! A pod that leaves goes the other way round. Its result is said first, and for a
+//! while nothing else happens: until the controller has told the other proxies, they
+//! connect to the pod's ztunnel, which needs the pod's rules to pass on what it gets.
+
+mod release;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,12 +17,15 @@ use mesh_net::namespace::Namespace;
 use mesh_proto::istio::workload::zds::WorkloadInfo;
 use mesh_runtime::readiness::ReadinessTask;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::capture;
-use crate::enrolment::{self, Actual, Enrolment, Rules, Step, Wanted};
-use crate::pod::{Pods, Uid};
-use crate::results::{Redirection, Results};
+use crate::enrolment::{self, Actual, Enrolment, NO_NAMESPACE, Rules, Step, Wanted};
+use crate::host::Host;
+use crate::metrics::Metrics;
+use crate::pod::{PodRecord, Pods, Uid};
+use crate::results::{Outcome, Redirection, Results};
 use crate::zds::{Answer, NoProxy, Proxies, Workload};
 
 /// When to try again what failed, or what ztunnel refused.
@@ -27,6 +35,13 @@ pub(crate) struct Agent {
     rules: Rules,
     proxies: Proxies,
     results: Results,
+    metrics: Metrics,
+    /// The node's probes; none where nobody probes.
+    host: Option<Host>,
+    /// How long a pod that leaves is served after that was said.
+    grace: Duration,
+    /// The pods that leave, and when.
+    leaving: BTreeMap<Uid, Instant>,
     /// The node's own network, which is never touched.
     own: Namespace,
     actual: BTreeMap<Uid, Actual>,
@@ -38,13 +53,29 @@ pub(crate) struct Agent {
     unfinished: bool,
 }
 
+/// What an agent is made of.
+pub(crate) struct Parts {
+    pub(crate) rules: Rules,
+    pub(crate) proxies: Proxies,
+    pub(crate) results: Results,
+    pub(crate) metrics: Metrics,
+    /// Whether the node probes its pods.
+    pub(crate) probed: bool,
+    pub(crate) grace: Duration,
+}
+
 impl Agent {
-    pub(crate) fn new(rules: Rules, proxies: Proxies, results: Results) -> io::Result<Self> {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let own = Namespace::current()?;
         Ok(Self {
-            rules,
-            proxies,
-            results,
-            own: Namespace::current()?,
+            rules: parts.rules,
+            proxies: parts.proxies,
+            results: parts.results,
+            metrics: parts.metrics,
+            host: parts.probed.then(|| Host::new(own.clone())),
+            grace: parts.grace,
+            leaving: BTreeMap::new(),
+            own,
             actual: BTreeMap::new(),
             namespaces: BTreeMap::new(),
             refused: BTreeSet::new(),
@@ -55,7 +86,7 @@ impl Agent {
     /// Follows the pods for as long as they are told; `starting` is done once all
     /// pods there are at the start have been seen to.
     pub(crate) async fn run(
-        mut self,
+        &mut self,
         mut pods: watch::Receiver<Option<Pods>>,
         mut answers: mpsc::Receiver<Answer>,
         starting: ReadinessTask,
@@ -63,6 +94,7 @@ impl Agent {
         let mut starting = Some(starting);
         let mut retry = tokio::time::interval(RETRY);
         loop {
+            let next = self.leaving.values().min().copied();
             tokio::select! {
                 changed = pods.changed() => changed.context("the source of pods has ended")?,
                 Some(answer) = answers.recv() => {
@@ -70,6 +102,7 @@ impl Agent {
                     continue;
                 }
                 _ = retry.tick(), if self.unfinished => {}
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
             }
             let Some(now) = pods.borrow_and_update().clone() else { continue };
             self.reconcile(&now).await;
@@ -83,12 +116,15 @@ impl Agent {
 
     async fn reconcile(&mut self, pods: &Pods) {
         self.unfinished = false;
+        self.results.learn(pods);
         for uid in std::mem::take(&mut self.refused) {
             // Without a ztunnel, the next one gets it with its snapshot.
             let _ = self.hand_over(&uid);
         }
         let mut opened = BTreeMap::new();
         let wanted = self.observe(pods, &mut opened);
+        self.stay(&wanted);
+        self.probe_also(pods, &wanted).await;
         for (uid, step) in enrolment::plan(&wanted, &self.actual) {
             match step {
                 Step::Enrol(enrolment, inode) => {
@@ -96,11 +132,16 @@ impl Agent {
                         self.enrol(&uid, enrolment, inode, namespace).await;
                     }
                 }
-                Step::Release { reason, netns } => self.release(&uid, &reason, netns.as_deref()).await,
-                Step::Keep(reason) => self.fail(&uid, Redirection::Pending, &reason),
+                Step::Release { reason, netns } => {
+                    let held = pods.get(&uid).and_then(|pod| pod.namespace_held.clone());
+                    self.release(&uid, &reason, held, netns.as_deref()).await;
+                }
+                Step::Keep(reason) => self.keep(&uid, &reason),
                 Step::Forget => self.forget(&uid),
             }
         }
+        self.probe_only(pods, &wanted).await;
+        self.count(pods);
         if let Err(error) = self.results.retain(|uid| pods.contains_key(uid)) {
             warn!("removing results: {error}");
             self.unfinished = true;
@@ -113,7 +154,7 @@ impl Agent {
         let mut wanted = BTreeMap::new();
         for (uid, pod) in pods {
             let want = match enrolment::decide(pod, &self.rules) {
-                Ok(enrolment) => match self.open(&enrolment.netns, &owners) {
+                Ok(enrolment) => match self.open(pod, &owners) {
                     Ok(namespace) => {
                         let inode = namespace.inode();
                         owners.insert(inode, uid);
@@ -122,6 +163,8 @@ impl Agent {
                     }
                     Err(reason) => Wanted::Unusable(reason),
                 },
+                // Its processes were not found; a pod that is enrolled stays so.
+                Err(NO_NAMESPACE) if !pod.ips.is_empty() => Wanted::Unusable(NO_NAMESPACE.to_owned()),
                 Err(reason) => Wanted::Free {
                     reason: reason.to_owned(),
                     netns: pod.netns.clone().filter(|_| !pod.host_network),
@@ -133,8 +176,14 @@ impl Agent {
     }
 
     /// A pod's network namespace, unless it is the node's or that of another pod.
-    fn open(&self, netns: &Path, owners: &BTreeMap<u64, &Uid>) -> Result<Namespace, String> {
-        let namespace = Namespace::open(netns).map_err(|error| format!("network namespace: {error}"))?;
+    fn open(&self, pod: &PodRecord, owners: &BTreeMap<u64, &Uid>) -> Result<Namespace, String> {
+        let namespace = match (&pod.namespace_held, &pod.netns) {
+            (Some(held), _) => held.clone(),
+            (None, Some(path)) => {
+                Namespace::open(path).map_err(|error| format!("network namespace: {error}"))?
+            }
+            (None, None) => return Err(NO_NAMESPACE.to_owned()),
+        };
         if namespace == self.own {
             return Err("its network namespace is the node's own".to_owned());
         }
@@ -180,9 +229,15 @@ impl Agent {
 
     /// What ztunnel said about a pod it was given.
     fn take(&mut self, answer: Answer) {
-        let Answer { uid, result } = answer;
+        let Answer { uid, namespace, result } = answer;
         let Some(Actual::Enrolled(enrolment, _)) = self.actual.get(&uid) else { return };
+        // The pod has a new sandbox, about which ztunnel has not said anything yet.
+        if self.namespaces.get(&uid) != Some(&namespace) {
+            return;
+        }
         match result {
+            // The pod leaves, and has said so.
+            Ok(()) if self.leaving.contains_key(&uid) => {}
             Ok(()) => {
                 let notice = enrolment.notice.clone().unwrap_or_default();
                 self.refused.remove(&uid);
@@ -196,26 +251,10 @@ impl Agent {
         }
     }
 
-    async fn release(&mut self, uid: &str, reason: &str, netns: Option<&Path>) {
-        let namespace = match (self.namespaces.get(uid), netns) {
-            (Some(held), _) => Some(held.clone()),
-            // A namespace that is gone has no rules, and those of another pod stay.
-            (None, Some(path)) => Namespace::open(path).ok().filter(|namespace| {
-                *namespace != self.own && !self.namespaces.values().any(|held| held == namespace)
-            }),
-            (None, None) => None,
-        };
-        if let Some(namespace) = namespace
-            && let Err(error) = capture::remove(&namespace).await
-        {
-            warn!("pod {uid}: removing capture: {error}");
-            self.unfinished = true;
-            return;
-        }
-        self.proxies.delete(uid);
-        self.namespaces.remove(uid);
-        self.actual.insert(uid.to_owned(), Actual::Free);
-        self.say(uid, Redirection::None, reason);
+    /// The pod's namespace is not at hand: what it has stays, and so does what was said of it.
+    fn keep(&mut self, uid: &str, reason: &str) {
+        let served = self.results.find(uid) == Some(Redirection::Enabled);
+        self.fail(uid, if served { Redirection::Enabled } else { Redirection::Pending }, reason);
     }
 
     /// The pod could not be enrolled as it should be; a ztunnel that has it may keep it.
@@ -229,15 +268,24 @@ impl Agent {
         self.proxies.delete(uid);
         self.namespaces.remove(uid);
         self.actual.remove(uid);
+        self.leaving.remove(uid);
     }
 
     fn say(&mut self, uid: &str, redirection: Redirection, message: &str) {
         if self.results.find(uid) != Some(redirection) {
             info!("pod {uid}: {redirection:?}: {message}");
         }
-        if let Err(error) = self.results.set(uid, redirection, message) {
+        let namespace = match self.actual.get(uid) {
+            Some(Actual::Enrolled(_, inode)) => Some(*inode),
+            _ => None,
+        };
+        let outcome = Outcome { redirection, message: message.to_owned(), namespace };
+        if let Err(error) = self.results.set(&uid.to_owned(), outcome) {
             warn!("result of pod {uid}: {error}");
             self.unfinished = true;
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Taking over the traffic of one pod, inside its own network namespace, and
 //! letting go of it.
 
-mod nft;
+pub(crate) mod nft;
 mod routes;
 pub mod rules;
 

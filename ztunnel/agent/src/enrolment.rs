@@ -2,6 +2,7 @@
 //! Pure: the world is looked at, and changed, elsewhere.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::capture::Settings;
@@ -11,6 +12,9 @@ const DATAPLANE_MODE: &str = "istio.io/dataplane-mode";
 const SIDECAR_STATUS: &str = "sidecar.istio.io/status";
 const BYPASS_INBOUND: &str = "ambient.istio.io/bypass-inbound-capture";
 const DNS_CAPTURE: &str = "ambient.istio.io/dns-capture";
+
+/// Why a pod that is to be enrolled cannot be yet.
+pub(crate) const NO_NAMESPACE: &str = "the pod has no network namespace yet";
 
 /// What holds for all pods of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +27,7 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { excluded_namespaces: vec!["kube-system".to_owned()], dns_capture: false }
+        Self { excluded_namespaces: vec!["kube-system".to_owned()], dns_capture: true }
     }
 }
 
@@ -36,8 +40,10 @@ pub struct Enrolment {
     pub namespace: String,
     /// The service account it runs as.
     pub service_account: String,
-    /// The file of its network namespace.
-    pub netns: PathBuf,
+    /// The file of its network namespace; none where its source holds the namespace open.
+    pub netns: Option<PathBuf>,
+    /// Its addresses, which the node's own probes come to.
+    pub ips: Vec<IpAddr>,
     /// How its traffic is captured.
     pub capture: Settings,
     /// What the user should know: an annotation that says nothing we know.
@@ -58,7 +64,9 @@ pub fn decide(pod: &PodRecord, rules: &Rules) -> Result<Enrolment, &'static str>
         (_, Some("ambient")) => {}
         _ => return Err("no label istio.io/dataplane-mode=ambient on the pod or its namespace"),
     }
-    let netns = pod.netns.clone().ok_or("the pod has no network namespace yet")?;
+    if pod.netns.is_none() && pod.namespace_held.is_none() {
+        return Err(NO_NAMESPACE);
+    }
     let mut notice = None;
     let mut flag = |name: &str, default: bool| {
         let Some(value) = pod.annotations.get(name) else { return default };
@@ -73,7 +81,8 @@ pub fn decide(pod: &PodRecord, rules: &Rules) -> Result<Enrolment, &'static str>
         name: pod.name.clone(),
         namespace: pod.namespace.clone(),
         service_account: pod.service_account.clone(),
-        netns,
+        netns: pod.netns.clone(),
+        ips: pod.ips.clone(),
         capture,
         notice,
     })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use mesh_net::namespace::Namespace;
 use serde::Deserialize;
 
 /// Identifies a pod: the UID Kubernetes gave it.
@@ -28,6 +29,9 @@ pub struct PodRecord {
     /// The file that stands for its network namespace; absent until it has one.
     #[serde(default)]
     pub netns: Option<PathBuf>,
+    /// Its network namespace held open, from a source that knows more than a file's name.
+    #[serde(skip)]
+    pub namespace_held: Option<Namespace>,
     /// Its addresses.
     #[serde(default)]
     pub ips: Vec<IpAddr>,

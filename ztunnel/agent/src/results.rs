@@ -1,14 +1,16 @@
-//! What became of each pod, one file a pod, for whoever writes it into the pod's
-//! annotation. Files are replaced as a whole and only when they change.
+//! What became of each pod, for its user: a file a pod, or the pod's annotation.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+mod annotations;
+mod files;
+
 use std::io;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pod::Uid;
+pub(crate) use annotations::{Annotations, Board};
+pub(crate) use files::Files;
+
+use crate::pod::{Pods, Uid};
 
 /// Whether a pod's traffic goes through the mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,107 +24,68 @@ pub(crate) enum Redirection {
     None,
 }
 
-/// The content of one file.
+/// What became of one pod; the content of its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) redirection: Redirection,
     #[serde(default)]
     pub(crate) message: String,
+    /// The network namespace it is true of.
+    #[serde(skip)]
+    pub(crate) namespace: Option<u64>,
 }
 
-/// The results of this node, as files.
-pub(crate) struct Results {
-    directory: PathBuf,
-    written: BTreeMap<Uid, Outcome>,
+/// Where the results of this node go.
+pub(crate) enum Results {
+    /// Files in a directory.
+    Files(Files),
+    /// The annotations of the pods.
+    Annotations(Annotations),
 }
 
 impl Results {
-    /// Takes over what an earlier agent wrote.
-    pub(crate) fn open(directory: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&directory)?;
-        let mut written = BTreeMap::new();
-        for entry in fs::read_dir(&directory)? {
-            let path = entry?.path();
-            let uid = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| !stem.starts_with('.'));
-            if let (Some(uid), Some("json")) = (uid, path.extension().and_then(|end| end.to_str())) {
-                // One that cannot be read is written anew, having no known content.
-                let unknown = Outcome { redirection: Redirection::None, message: String::new() };
-                let outcome = fs::read(&path).ok().and_then(|json| serde_json::from_slice(&json).ok());
-                written.insert(uid.to_owned(), outcome.unwrap_or(unknown));
-            }
+    /// Takes over what the pods themselves say of an earlier agent's work.
+    pub(crate) fn learn(&self, pods: &Pods) {
+        if let Results::Annotations(annotations) = self {
+            annotations.learn(pods);
         }
-        Ok(Self { directory, written })
     }
 
     /// What was last said about a pod.
     pub(crate) fn find(&self, uid: &str) -> Option<Redirection> {
-        self.written.get(uid).map(|outcome| outcome.redirection)
+        match self {
+            Results::Files(files) => files.find(uid),
+            Results::Annotations(annotations) => annotations.find(uid),
+        }
+    }
+
+    /// The pods of which something was said.
+    pub(crate) fn known(&self) -> Vec<Uid> {
+        match self {
+            Results::Files(files) => files.known(),
+            Results::Annotations(annotations) => annotations.known(),
+        }
     }
 
     /// Says what became of a pod.
-    pub(crate) fn set(&mut self, uid: &str, redirection: Redirection, message: &str) -> io::Result<()> {
-        let outcome = Outcome { redirection, message: message.to_owned() };
-        if self.written.get(uid) == Some(&outcome) {
-            return Ok(());
+    pub(crate) fn set(&mut self, uid: &Uid, outcome: Outcome) -> io::Result<()> {
+        match self {
+            Results::Files(files) => files.set(uid, outcome),
+            Results::Annotations(annotations) => {
+                annotations.set(uid, outcome);
+                Ok(())
+            }
         }
-        let temporary = self.directory.join(format!(".{uid}.json"));
-        fs::write(&temporary, serde_json::to_vec(&outcome)?)?;
-        fs::rename(&temporary, self.path(uid))?;
-        self.written.insert(uid.to_owned(), outcome);
-        Ok(())
     }
 
     /// Drops the results of pods that are gone.
     pub(crate) fn retain(&mut self, known: impl Fn(&str) -> bool) -> io::Result<()> {
-        let gone: BTreeSet<Uid> = self.written.keys().filter(|uid| !known(uid)).cloned().collect();
-        for uid in gone {
-            match fs::remove_file(self.path(&uid)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => self.written.remove(&uid),
-            };
+        match self {
+            Results::Files(files) => files.retain(known),
+            Results::Annotations(annotations) => {
+                annotations.retain(known);
+                Ok(())
+            }
         }
-        Ok(())
-    }
-
-    fn path(&self, uid: &str) -> PathBuf {
-        self.directory.join(format!("{uid}.json"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(directory: &tempfile::TempDir, uid: &str) -> String {
-        fs::read_to_string(directory.path().join(format!("{uid}.json"))).unwrap()
-    }
-
-    #[test]
-    fn cni_06_results_are_written_kept_and_dropped() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut results = Results::open(directory.path().to_owned()).unwrap();
-        results.set("a", Redirection::Pending, "no ztunnel").unwrap();
-        results.set("b", Redirection::Enabled, "").unwrap();
-        assert_eq!(read(&directory, "a"), r#"{"redirection":"pending","message":"no ztunnel"}"#);
-
-        let mut results = Results::open(directory.path().to_owned()).unwrap();
-        assert_eq!(results.find("b"), Some(Redirection::Enabled));
-        results.retain(|uid| uid == "a").unwrap();
-        assert_eq!(results.find("b"), None);
-        let names: Vec<_> =
-            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, ["a.json"]);
-    }
-
-    #[test]
-    fn an_unchanged_result_is_not_written_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut results = Results::open(directory.path().to_owned()).unwrap();
-        results.set("a", Redirection::Enabled, "").unwrap();
-        fs::remove_file(directory.path().join("a.json")).unwrap();
-        results.set("a", Redirection::Enabled, "").unwrap();
-        assert!(!directory.path().join("a.json").exists());
-        results.set("a", Redirection::None, "").unwrap();
-        assert!(directory.path().join("a.json").exists());
     }
 }

@@ -1,6 +1,7 @@
 //! Where the agent learns which pods its node has.
 
 pub mod directory;
+pub(crate) mod kubernetes;
 
 use anyhow::Result;
 use tokio::sync::watch;

@@ -37,6 +37,8 @@ pub struct Workload {
 pub struct Answer {
     /// The pod.
     pub uid: Uid,
+    /// The network namespace it was given with; a pod may have another one by now.
+    pub namespace: Namespace,
     /// Taken, or refused and why.
     pub result: Result<(), String>,
 }

@@ -21,8 +21,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use ztunnel_agent::Config;
 use ztunnel_agent::enrolment::Rules;
+use ztunnel_agent::{Config, Origin};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -44,13 +44,18 @@ impl Node {
 
     fn start(&mut self) {
         let config = Config {
-            pods: self.files.path().join("pods"),
-            results: self.files.path().join("results"),
+            origin: Origin::Directory {
+                pods: self.files.path().join("pods"),
+                results: self.files.path().join("results"),
+            },
             zds_socket: self.socket(),
             health: Some("127.0.0.1:8000".parse().unwrap()),
+            metrics: None,
+            commands: None,
             rules: Rules::default(),
+            grace: Duration::ZERO,
         };
-        self.agent = Some(self.net.node(1).netns().spawn(|| ztunnel_agent::run(config)));
+        self.agent = Some(self.net.node(1).netns().spawn(|| ztunnel_agent::run(config, None)));
     }
 
     /// Ends the agent as a kill does, and returns once it is gone.
@@ -299,13 +304,15 @@ async fn cni_15_annotations_change_the_rules_of_a_running_pod() -> Result<()> {
     let pod = node.net.node(1).pod("captured")?;
     let ztunnel = node.ztunnel().await?;
     ztunnel.take_snapshot().await?;
-    let dns = json!({ "annotations": { "ambient.istio.io/dns-capture": "true" } });
-    node.write("1", pod.netns().path(), dns)?;
+    // DNS-01: unless the pod says otherwise.
+    node.write("1", pod.netns().path(), json!({}))?;
     ztunnel.take_add().await?;
     let rules = captured(&pod)?;
     assert!(rules.contains("redirect to :15053") && rules.contains("redirect to :15006"), "{rules}");
 
-    let bypass = json!({ "annotations": { "ambient.istio.io/bypass-inbound-capture": "true" } });
+    let bypass = json!({ "annotations": {
+        "ambient.istio.io/bypass-inbound-capture": "true", "ambient.istio.io/dns-capture": "false",
+    } });
     node.write("1", pod.netns().path(), bypass)?;
     ztunnel.take_add().await?;
     let rules = captured(&pod)?;

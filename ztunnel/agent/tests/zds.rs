@@ -55,7 +55,7 @@ fn workload(name: &str) -> Workload {
 }
 
 fn taken(uid: &str) -> Answer {
-    Answer { uid: uid.to_owned(), result: Ok(()) }
+    Answer { uid: uid.to_owned(), namespace: Namespace::current().unwrap(), result: Ok(()) }
 }
 
 #[tokio::test]
@@ -102,7 +102,11 @@ async fn cni_11_a_refusal_is_passed_on() -> Result<()> {
     agent.proxies.add("1", workload("one"))?;
     ztunnel.next().await?;
     ztunnel.ack("port in use").await?;
-    let refusal = Answer { uid: "1".into(), result: Err("port in use".into()) };
+    let refusal = Answer {
+        uid: "1".into(),
+        namespace: Namespace::current().unwrap(),
+        result: Err("port in use".into()),
+    };
     assert_eq!(agent.answer().await, refusal);
     agent.proxies.add("1", workload("one"))?;
     ztunnel.take_add().await?;

@@ -85,6 +85,39 @@ fn up_07_drain_deadline() {
 }
 
 #[test]
+fn dns_01_names_are_answered_in_every_pod_unless_it_is_turned_off() {
+    let config = read(&[]).unwrap();
+    assert_eq!(config.dns.listen, ["127.0.0.1:15053".parse().unwrap(), "[::1]:15053".parse().unwrap()]);
+    assert_eq!(config.dns.cluster_domain, "cluster.local");
+    assert_eq!(config.dns.resolv_conf, Path::new("/etc/resolv.conf"));
+    assert!(read(&[("DNS_CAPTURE", "false")]).unwrap().dns.listen.is_empty());
+    let by_metadata = read(&[("PROXY_CONFIG", "proxyMetadata: {DNS_CAPTURE: \"false\"}")]).unwrap();
+    assert!(by_metadata.dns.listen.is_empty());
+}
+
+#[test]
+fn dns_22_without_ipv6_names_are_asked_for_over_ipv4() {
+    let config = read(&[("IPV6_ENABLED", "false"), ("CLUSTER_DOMAIN", "mesh.example")]).unwrap();
+    assert_eq!(config.dns.listen, ["127.0.0.1:15053".parse().unwrap()]);
+    assert_eq!(config.dns.cluster_domain, "mesh.example");
+}
+
+#[test]
+fn dns_23_an_address_that_is_none_is_named_at_the_start() {
+    let listen = |text: &str| read(&[("DNS_PROXY_ADDR", text)]).map(|config| config.dns.listen);
+    assert_eq!(
+        listen("localhost:53").unwrap(),
+        ["127.0.0.1:53".parse().unwrap(), "[::1]:53".parse().unwrap()]
+    );
+    assert_eq!(listen("[::1]:15053").unwrap(), ["[::1]:15053".parse().unwrap()]);
+    for wrong in ["here", "localhost", "localhost:dns", "127.0.0.1", "15053", "dns.example:53"] {
+        let error = listen(wrong).unwrap_err().to_string();
+        assert!(error.contains(&format!("DNS_PROXY_ADDR is {wrong:?}")), "{error}");
+        assert!(error.contains("such as 127.0.0.1:15053 or localhost:15053"), "{error}");
+    }
+}
+
+#[test]
 fn bad_values_are_named_with_the_remedy() {
     for (name, value, said) in [
         ("INSTANCE_IP", "here", "environment variable INSTANCE_IP is \"here\""),

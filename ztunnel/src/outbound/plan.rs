@@ -4,13 +4,13 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mesh_hbone::Target;
 use mesh_model::{Identity, NamespacedHostname, Service, TunnelProtocol, Workload};
 use mesh_net::addr::{LocalAddress, OriginalDestination};
-use mesh_state::{Endpoint, NextHop, Query, ResolveError, Snapshot, WaypointHop, resolve};
+use mesh_state::{Endpoint, NamedHop, NextHop, Query, ResolveError, Snapshot, WaypointHop, resolve};
 use thiserror::Error;
 
 use crate::ports;
@@ -31,6 +31,14 @@ pub(crate) struct Call<'a> {
 pub(crate) enum Plan {
     Plain(Plain),
     Tunnel(Tunnel),
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    Carry(Plan),
+    /// Look up the name of the workload, and then [`at`] says what to do (DNS-25).
+    LookUp(NamedHop),
 }
 
 /// Carry it as it is.
@@ -71,17 +79,18 @@ pub(crate) enum Refused {
 }
 
 /// The decision.
-pub(crate) fn plan(snapshot: &Snapshot, call: Call<'_>) -> Result<Plan, Refused> {
+pub(crate) fn plan(snapshot: &Snapshot, call: Call<'_>) -> Result<Step, Refused> {
     let destination = call.destination.0;
     if is_own_listener(call) {
         return Err(Refused::Loop(destination));
     }
-    match resolve(snapshot, Query { source: call.source, destination })? {
-        NextHop::Passthrough => Ok(Plan::Plain(Plain { to: destination, workload: None, service: None })),
-        NextHop::Direct(endpoint) => Ok(direct(endpoint)),
-        NextHop::Waypoint(hop) => Ok(Plan::Tunnel(through_waypoint(hop))),
-        NextHop::Gateway(hop) => Err(Refused::OtherNetwork(hop.service.key.clone())),
-    }
+    Ok(Step::Carry(match resolve(snapshot, Query { source: call.source, destination })? {
+        NextHop::Passthrough => Plan::Plain(Plain { to: destination, workload: None, service: None }),
+        NextHop::Direct(endpoint) => direct(endpoint),
+        NextHop::Named(hop) => return Ok(Step::LookUp(hop)),
+        NextHop::Waypoint(hop) => Plan::Tunnel(through_waypoint(hop)),
+        NextHop::Gateway(hop) => return Err(Refused::OtherNetwork(hop.service.key.clone())),
+    }))
 }
 
 /// One of ztunnel's listeners in this very pod, under whatever address the client used.
@@ -90,6 +99,16 @@ fn is_own_listener(call: Call<'_>) -> bool {
     let ip = destination.ip();
     let own = ip.is_loopback() || ip == call.listener.0.ip() || call.source.addresses.contains(&ip);
     own && ports::is_reserved(destination.port())
+}
+
+/// What to do now that the name of a workload has an address.
+pub(crate) fn at(ip: IpAddr, hop: &NamedHop, call: Call<'_>) -> Result<Plan, Refused> {
+    let endpoint = hop.at(ip);
+    let call = Call { destination: OriginalDestination::new(endpoint.address), ..call };
+    if is_own_listener(call) {
+        return Err(Refused::Loop(endpoint.address));
+    }
+    Ok(direct(endpoint))
 }
 
 fn direct(endpoint: Endpoint) -> Plan {

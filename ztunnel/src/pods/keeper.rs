@@ -10,6 +10,8 @@ use futures_util::future::join_all;
 use mesh_net::namespace::Namespace;
 use mesh_telemetry::PodMetrics;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::table::{Known, OutOfOrder, Table};
@@ -18,6 +20,10 @@ use crate::connections::Connections;
 use crate::identities::{Identities, Lease};
 use crate::proxy::{Launcher, PodProxy};
 use crate::zds::{AddedPod, Message, PodInfo};
+
+/// How long the pods of the first snapshot wait for their certificates. A predecessor has certificates and serves
+/// them meanwhile; where there is none, plain text should not wait for an authority that is away.
+const CERTIFICATE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is held of a pod for as long as it is known.
 struct Held {
@@ -31,7 +37,7 @@ struct Held {
 pub(crate) struct PodView {
     pub(crate) uid: PodUid,
     pub(crate) info: PodInfo,
-    /// None: its proxy could not be started yet.
+    /// None: its proxy could not be started yet, or waits for its certificate.
     pub(crate) connections: Option<Arc<Connections>>,
 }
 
@@ -45,6 +51,9 @@ pub(crate) struct Keeper {
     identities: Identities,
     roster: watch::Sender<Roster>,
     metrics: PodMetrics,
+    /// Set by the first snapshot.
+    patience_ends: Option<Instant>,
+    arrivals: JoinSet<()>,
 }
 
 impl Keeper {
@@ -54,10 +63,19 @@ impl Keeper {
         roster: watch::Sender<Roster>,
         metrics: PodMetrics,
     ) -> Self {
-        Keeper { table: Table::new(), launcher, identities, roster, metrics }
+        Keeper {
+            table: Table::new(),
+            launcher,
+            identities,
+            roster,
+            metrics,
+            patience_ends: None,
+            arrivals: JoinSet::new(),
+        }
     }
 
     pub(crate) fn begin_snapshot(&mut self) {
+        self.patience_ends.get_or_insert_with(|| Instant::now() + CERTIFICATE_PATIENCE);
         self.table.begin_snapshot();
     }
 
@@ -79,8 +97,17 @@ impl Keeper {
     fn add(&mut self, AddedPod { uid, info, namespace }: AddedPod) -> Result<(), Rejected> {
         let rejected = |reason| Rejected::NotStarted { uid: uid.clone(), reason };
         let known = self.known(info, namespace).map_err(rejected)?;
+        // A pod that has just come has nobody else to serve it.
+        let patient = !self.table.is_snapshot_complete() && self.is_patient();
+        if patient && !known.held.lease.is_certified() {
+            self.arrivals.spawn(known.held.lease.certified());
+        }
         let launcher = &self.launcher;
-        self.table.add(uid.clone(), known, |known| launch(launcher, &uid, known)).map_err(rejected)
+        self.table.add(uid.clone(), known, |known| launch(launcher, &uid, known, patient)).map_err(rejected)
+    }
+
+    fn is_patient(&self) -> bool {
+        self.patience_ends.is_some_and(|end| Instant::now() < end)
     }
 
     fn known(&self, info: PodInfo, namespace: OwnedFd) -> io::Result<Known<Held>> {
@@ -89,11 +116,18 @@ impl Keeper {
         Ok(Known { inode: namespace.inode(), held: Held { info, namespace, lease } })
     }
 
-    /// Tries again to start the proxies that could not be started.
+    /// Starts the proxies that could not be started before.
     pub(crate) fn retry_pending(&mut self) {
-        let launcher = &self.launcher;
-        self.table.retry(|uid, known| launch(launcher, uid, known));
+        let (launcher, patient) = (&self.launcher, self.is_patient());
+        self.table.retry(|uid, known| launch(launcher, uid, known, patient));
         self.publish();
+    }
+
+    /// Waits until something has come that a pod has waited for, and it is worth to try again.
+    pub(crate) async fn certificate_arrived(&mut self) {
+        if self.arrivals.join_next().await.is_none() {
+            std::future::pending().await
+        }
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -123,14 +157,23 @@ impl Keeper {
     }
 }
 
-fn launch(launcher: &Launcher, uid: &PodUid, known: &Known<Held>) -> io::Result<PodProxy> {
+/// Nothing is started for a pod that waits for its certificate.
+fn launch(
+    launcher: &Launcher,
+    uid: &PodUid,
+    known: &Known<Held>,
+    patient: bool,
+) -> io::Result<Option<PodProxy>> {
     let Held { info, namespace, lease } = &known.held;
+    if patient && !lease.is_certified() {
+        return Ok(None);
+    }
     let started = launcher.start(info, lease.identity(), namespace);
     match &started {
         Ok(_) => info!(%uid, pod = %info.name, namespace = %info.namespace, "pod added"),
         Err(error) => warn!(%uid, pod = %info.name, namespace = %info.namespace, %error, "pod is pending"),
     }
-    started
+    started.map(Some)
 }
 
 impl From<OutOfOrder> for Rejected {

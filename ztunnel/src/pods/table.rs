@@ -17,7 +17,7 @@ pub(super) struct Known<H> {
 
 struct Entry<H, P> {
     known: Known<H>,
-    /// None: it could not be started yet.
+    /// None: it could not be started yet, or was not meant to.
     proxy: Option<P>,
     /// Named in the snapshot that is under way.
     confirmed: bool,
@@ -51,7 +51,7 @@ impl<H, P> Table<H, P> {
         &mut self,
         uid: PodUid,
         known: Known<H>,
-        start: impl FnOnce(&Known<H>) -> Result<P, E>,
+        start: impl FnOnce(&Known<H>) -> Result<Option<P>, E>,
     ) -> Result<(), E> {
         let same = self.entries.get_mut(&uid).filter(|entry| entry.known.inode == known.inode);
         if let Some(entry) = same.filter(|entry| entry.proxy.is_some()) {
@@ -63,7 +63,7 @@ impl<H, P> Table<H, P> {
         let started = start(&known);
         drop(predecessor);
         let (proxy, outcome) = match started {
-            Ok(proxy) => (Some(proxy), Ok(())),
+            Ok(proxy) => (proxy, Ok(())),
             Err(error) => (None, Err(error)),
         };
         self.entries.insert(uid, Entry { known, proxy, confirmed: true });
@@ -97,11 +97,11 @@ impl<H, P> Table<H, P> {
         Ok(())
     }
 
-    /// Tries again what could not be started.
-    pub(super) fn retry<E>(&mut self, mut start: impl FnMut(&PodUid, &Known<H>) -> Result<P, E>) {
+    /// Tries again what has not been started.
+    pub(super) fn retry<E>(&mut self, mut start: impl FnMut(&PodUid, &Known<H>) -> Result<Option<P>, E>) {
         for (uid, entry) in &mut self.entries {
             if entry.proxy.is_none() {
-                entry.proxy = start(uid, &entry.known).ok();
+                entry.proxy = start(uid, &entry.known).ok().flatten();
             }
         }
     }
@@ -109,6 +109,11 @@ impl<H, P> Table<H, P> {
     /// The snapshot is complete and every pod has its proxy (UP-13).
     pub(super) fn is_settled(&self) -> bool {
         self.snapshot_complete && self.entries.values().all(|entry| entry.proxy.is_some())
+    }
+
+    /// All pods that the node agent has when the conversation begins are known.
+    pub(super) fn is_snapshot_complete(&self) -> bool {
+        self.snapshot_complete
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&PodUid, &Known<H>, Option<&P>)> {

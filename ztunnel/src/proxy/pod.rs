@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::connections::Connections;
+use crate::dns;
 use crate::zds::PodInfo;
 
 /// How long a connection waits for the controller to say who its pod is (CAP-26).
@@ -29,6 +30,7 @@ pub(crate) struct Mesh {
     pub(crate) reader: Reader,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<TcpMetrics>,
+    pub(crate) names: dns::Setup,
     pub(crate) settings: Settings,
 }
 
@@ -53,6 +55,7 @@ pub(crate) struct Pod {
     pub(crate) identity: Identity,
     pub(crate) connections: Arc<Connections>,
     pub(crate) mesh: Arc<Mesh>,
+    pub(crate) resolver: Arc<dns::Resolver>,
     uid: Uid,
     namespace: Namespace,
 }
@@ -82,8 +85,15 @@ impl Lane {
 
 impl Pod {
     pub(crate) fn new(info: &PodInfo, identity: Identity, namespace: Namespace, mesh: Arc<Mesh>) -> Self {
-        let uid = format!("{}//Pod/{}/{}", mesh.settings.cluster_id, info.namespace, info.name);
-        Pod { identity, connections: Arc::default(), mesh, uid: Uid(uid.into()), namespace }
+        let uid = Uid(format!("{}//Pod/{}/{}", mesh.settings.cluster_id, info.namespace, info.name).into());
+        let upstream = dns::Upstream {
+            servers: Arc::clone(&mesh.names.servers),
+            namespace: namespace.clone(),
+            sockets: mesh.settings.sockets.clone(),
+            patience: dns::Patience::default(),
+        };
+        let resolver = dns::Resolver::new(&mesh.names, uid.clone(), mesh.reader.clone(), upstream);
+        Pod { identity, connections: Arc::default(), mesh, resolver, uid, namespace }
     }
 
     /// The pod's workload; waits a while if the controller has not named it yet.

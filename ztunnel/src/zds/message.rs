@@ -102,7 +102,7 @@ pub(super) fn hello() -> Vec<u8> {
 }
 
 /// The packet that answers a request; an error is cut so that it fits in one.
-pub(super) fn ack(error: Option<String>) -> Vec<u8> {
+pub(crate) fn ack(error: Option<String>) -> Vec<u8> {
     const LONGEST_ERROR: usize = 900;
     let mut error = error.unwrap_or_default();
     error.truncate(error.floor_char_boundary(LONGEST_ERROR));

@@ -20,8 +20,8 @@ const MOST_DESCRIPTORS: usize = 8;
 /// One packet.
 #[derive(Debug)]
 pub(crate) struct Packet {
-    pub(super) bytes: Vec<u8>,
-    pub(super) descriptors: Vec<OwnedFd>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) descriptors: Vec<OwnedFd>,
 }
 
 /// A connected socket. tokio has no type for packets; of the stream's only readiness is used.

@@ -235,3 +235,34 @@ async fn up_16_a_successor_takes_over_without_a_refused_connection() -> Result<(
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn up_16_a_successor_leaves_the_pods_to_its_predecessor_until_it_has_their_certificates() -> Result<()>
+{
+    let Some(mut world) = World::start().await? else { return Ok(()) };
+    let client = world.captured(1, "client").await?;
+    let server = world.captured(2, "server").await?;
+    let _echo = Echo::start(server.netns(), server.at(APP))?;
+    client.echoes(server.at(APP)).await?;
+    world.ca.change(|behaviour| behaviour.failure = Some("switched off".to_owned()));
+    let own = world.net.node(2).pod("next")?;
+    let successor = world.spawn_ztunnel(2, own.netns(), &[])?;
+    let asked = || world.ca.calls().iter().filter(|asked| **asked == server.identity()).count();
+    until(|| async { (asked() >= 3).then_some(()) }).await?;
+    let (status, pending) = request_in(own.netns(), 15021, "GET", "/healthz/ready").await?;
+    assert!(status == 500 && pending.contains("workload proxy manager"), "{status} {pending}");
+    for _ in 0..50 {
+        client.echoes(server.at(APP)).await?;
+    }
+    world.ca.change(|behaviour| behaviour.failure = None);
+    until(|| async {
+        let (status, _) = request_in(own.netns(), 15021, "GET", "/healthz/ready").await.ok()?;
+        (status == 200).then_some(())
+    })
+    .await?;
+    terminate(&world.replace_ztunnel(2, successor));
+    for _ in 0..50 {
+        client.echoes(server.at(APP)).await?;
+    }
+    Ok(())
+}

@@ -4,6 +4,7 @@
 
 mod admin;
 mod carriage;
+mod dns;
 mod garbage;
 mod hbone;
 mod lifecycle;

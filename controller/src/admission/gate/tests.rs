@@ -77,7 +77,21 @@ async fn a_waypoint_sees_addresses_and_the_configs_of_services_that_name_it() {
     assert!(!view.sees(SERVICE_CONFIG, &entry(&[])));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_waypoint_that_was_just_made_is_waited_for() {
+    let gate = Gate { picture: Arc::new(Picture::new(Settings::default())), ..gate() };
+    let mut metadata = MetadataMap::new();
+    metadata.insert("authorization", "Bearer prod/way/way-1/u-1".parse().unwrap());
+    let made = async {
+        // The call is waiting by now: it was polled first.
+        gate.picture.apply(objects(MESH));
+    };
+    let (caller, ()) = tokio::join!(gate.admit(&metadata), made);
+    let node = node("waypoint~10.0.0.1~way-1.prod~d", &[("SERVICE_ACCOUNT", "way")]);
+    assert!(caller.unwrap().view(&node).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn others_are_refused() {
     let ztunnel = node("ztunnel~10.0.0.9~ztunnel-1.istio-system~d", &[]);
     let waypoint = node("waypoint~10.0.0.1~way-1.prod~d", &[]);

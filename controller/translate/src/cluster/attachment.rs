@@ -5,9 +5,9 @@ use mesh_model::{GatewayAddress, GatewayDestination, NamespacedHostname, Network
 
 use super::Cluster;
 use super::gateway::{Gateway, Traffic};
+use super::mesh_service::ServiceObject;
 use super::pod::Pod;
 use super::selector;
-use super::service::Service;
 use super::table::{Facts, Name};
 use crate::labels;
 
@@ -46,6 +46,18 @@ pub(crate) enum Refusal {
     NamespaceNotAllowed,
 }
 
+/// The waypoint that an object's own labels ask for.
+pub(crate) fn asked_by(namespace: &str, facts: &Facts) -> Option<Name> {
+    asked_in(namespace, facts).filter(|asked| !asked.name.eq_ignore_ascii_case("none"))
+}
+
+/// What the labels say, be it that no waypoint is wanted.
+fn asked_in(namespace: &str, facts: &Facts) -> Option<Name> {
+    let name = facts.label(labels::USE_WAYPOINT).filter(|name| !name.is_empty())?;
+    let in_namespace = facts.label(labels::USE_WAYPOINT_NAMESPACE).unwrap_or(namespace);
+    Some(Name::new(in_namespace, name))
+}
+
 impl Attachment {
     pub(crate) fn waypoint(self) -> Option<Waypoint> {
         match self {
@@ -57,11 +69,13 @@ impl Attachment {
 
 impl Cluster {
     /// The waypoint for traffic addressed to a service.
-    pub(crate) fn attachment_of_service(&self, name: &Name, service: &Service) -> Attachment {
-        if service.is_managed() {
+    pub(crate) fn attachment_of_service(&self, object: ServiceObject<'_>) -> Attachment {
+        if let ServiceObject::Service(_, service) = object
+            && service.is_managed()
+        {
             return Attachment::Unasked; // WP-32: else a waypoint would be behind itself
         }
-        self.attach(&name.namespace, &service.facts, &[Traffic::Service, Traffic::All])
+        self.attach(&object.name().namespace, object.facts(), &[Traffic::Service, Traffic::All])
     }
 
     /// The waypoint for traffic addressed to a pod.
@@ -72,7 +86,12 @@ impl Cluster {
         {
             return Attachment::Unasked;
         }
-        self.attach(&name.namespace, &pod.facts, &[Traffic::Workload, Traffic::All])
+        self.attachment_of_workload(&name.namespace, &pod.facts)
+    }
+
+    /// The waypoint for traffic addressed to a workload outside Kubernetes.
+    pub(crate) fn attachment_of_workload(&self, namespace: &str, facts: &Facts) -> Attachment {
+        self.attach(namespace, facts, &[Traffic::Workload, Traffic::All])
     }
 
     fn attach(&self, namespace: &str, facts: &Facts, kinds: &[Traffic]) -> Attachment {
@@ -95,13 +114,8 @@ impl Cluster {
 
     /// The Gateway that the labels of an object, or else of its namespace, name.
     pub(crate) fn waypoint_asked_for(&self, namespace: &str, facts: &Facts) -> Option<Name> {
-        let ask = |facts: &Facts| {
-            let name = facts.label(labels::USE_WAYPOINT).filter(|name| !name.is_empty())?;
-            let in_namespace = facts.label(labels::USE_WAYPOINT_NAMESPACE).unwrap_or(namespace);
-            Some(Name::new(in_namespace, name))
-        };
-        let own = ask(facts);
-        let asked = own.or_else(|| ask(&self.namespaces.get(namespace)?.facts))?;
+        let asked = asked_in(namespace, facts)
+            .or_else(|| asked_in(namespace, &self.namespaces.get(namespace)?.facts))?;
         // WP-09: `none` opts out, whatever the namespace says.
         (!asked.name.eq_ignore_ascii_case("none")).then_some(asked)
     }

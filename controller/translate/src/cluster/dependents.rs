@@ -1,14 +1,17 @@
 //! What depends on an object. Asked before and after a change, the answers together are what the change
 //! affects: never too little, and sometimes more, which costs only a derivation with an equal result.
 
-use std::collections::BTreeMap;
+mod services;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::affected::{Affected, ResourceKey};
 use super::gateway::Gateway;
 use super::table::Name;
-use super::{Cluster, includes};
+use super::{Cluster, asked_by, includes};
 use crate::objects::{Kind, ObjectKey};
 use crate::resources::{parent_service, peer_authentication_keys};
+use services::config_key;
 
 impl Cluster {
     pub(super) fn dependents(&self, key: &ObjectKey) -> Affected {
@@ -22,16 +25,30 @@ impl Cluster {
                 dependents.of_readiness(key);
             }
             Kind::Service => {
-                dependents.of_service(&name);
+                dependents.of_service_object(key);
                 dependents.of_readiness(key);
             }
+            Kind::ServiceEntry => dependents.of_service_entry(key, &name),
+            Kind::WorkloadEntry => dependents.of_workload_entry(&name),
+            Kind::EndpointSlice => dependents.of_endpoint_slice(&name),
             Kind::GatewayClass => dependents.of_gateway_class(&name),
             Kind::Gateway => dependents.of_gateway(&name),
-            Kind::HttpRoute => dependents.of_http_route(&name),
+            Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute => {
+                dependents.of_route(key.kind, &name)
+            }
             Kind::VirtualService => dependents.of_virtual_service(&name),
             Kind::DestinationRule => dependents.of_destination_rule(&name),
             Kind::AuthorizationPolicy => dependents.of_authorization_policy(&name),
             Kind::PeerAuthentication => dependents.of_peer_authentication(&name),
+            Kind::RequestAuthentication
+            | Kind::Telemetry
+            | Kind::WorkloadGroup
+            | Kind::Sidecar
+            | Kind::IstioGateway
+            | Kind::EnvoyFilter
+            | Kind::WasmPlugin
+            | Kind::TrafficExtension
+            | Kind::ProxyConfig => dependents.add_status(key.kind, &name),
             Kind::ServiceAccount | Kind::Deployment => {}
         }
         dependents.affected
@@ -49,14 +66,18 @@ impl Dependents<'_> {
     }
 
     fn add_status(&mut self, kind: Kind, name: &Name) {
-        self.affected.statuses.insert(ObjectKey::new(kind, name.namespace.clone(), name.name.clone()));
+        self.affected.statuses.insert(name.key(kind));
     }
 
     /// Labels of a namespace decide about waypoints and load balancing in it.
     fn of_namespace(&mut self, namespace: &str) {
-        self.add_pods(namespace, |_| true);
-        for (name, _) in self.cluster.services.in_namespace(namespace) {
-            self.add_service(name);
+        let cluster = self.cluster;
+        self.add_workloads(namespace, |_| true);
+        for (name, _) in cluster.services.in_namespace(namespace) {
+            self.add_service(&cluster.hostname(name));
+        }
+        for (_, entry) in cluster.service_entries.in_namespace(namespace) {
+            entry.hosts.iter().for_each(|host| self.add_service(host));
         }
     }
 
@@ -64,11 +85,41 @@ impl Dependents<'_> {
         for (name, _) in self.cluster.pods_on_node(node) {
             self.add(self.cluster.workload_key(name));
         }
+        for (name, slice) in self.cluster.endpoint_slices.iter() {
+            if slice.endpoints.iter().any(|it| it.node.as_ref() == node) {
+                self.of_endpoint_slice(name);
+            }
+        }
     }
 
-    fn of_service(&mut self, name: &Name) {
-        self.add_service(name);
-        self.add_endpoints(name);
+    fn of_endpoint_slice(&mut self, name: &Name) {
+        let Some(slice) = self.cluster.endpoint_slices.get(name) else { return };
+        self.affected.resources.extend(self.cluster.workloads_of_slice(name, slice));
+    }
+
+    /// A Service or a ServiceEntry. What else has its host names is concerned too: who decides about them may
+    /// be another now, in other namespaces as well.
+    fn of_service_object(&mut self, key: &ObjectKey) {
+        self.add_object(key);
+        for hostname in self.cluster.hostnames_of(key) {
+            self.add_service(&hostname);
+            for object in self.cluster.objects_of_hostname(&hostname) {
+                self.add_endpoints(&object);
+            }
+        }
+    }
+
+    fn of_service_entry(&mut self, key: &ObjectKey, name: &Name) {
+        self.of_service_object(key);
+        let Some(entry) = self.cluster.service_entries.get(name) else { return };
+        for endpoint in &entry.endpoints {
+            self.add(self.cluster.inline_endpoint_key(name, &endpoint.workload.written));
+        }
+    }
+
+    fn of_workload_entry(&mut self, name: &Name) {
+        self.add_status(Kind::WorkloadEntry, name);
+        self.add(self.cluster.workload_entry_key(name));
     }
 
     fn of_gateway_class(&mut self, class: &Name) {
@@ -82,22 +133,38 @@ impl Dependents<'_> {
     fn of_gateway(&mut self, gateway: &Name) {
         let cluster = self.cluster;
         self.add_status(Kind::Gateway, gateway);
+        // Those that ask for a waypoint themselves may ask in a circle that this one closes.
+        for (name, other) in cluster.gateways.iter() {
+            if asked_by(&name.namespace, &other.facts).is_some() {
+                self.add_status(Kind::Gateway, name);
+            }
+        }
         self.add_policies_for(gateway);
-        for (at, route) in cluster.http_routes.iter() {
+        for (at, route) in cluster.routes() {
             let mut parents = route.spec.parent_refs.iter().flatten();
             // A waypoint named as a parent is refused; what else it names does not matter.
             if parents.any(|parent| parent.name == gateway.name.as_ref()) {
-                self.add_status(Kind::HttpRoute, at);
+                self.add_status(route.kind, at);
             }
         }
-        for (name, service) in cluster.services.iter() {
-            if cluster.waypoint_asked_for(&name.namespace, &service.facts).as_ref() == Some(gateway) {
-                self.add_service(name);
+        let asks =
+            |name: &Name, facts| cluster.waypoint_asked_for(&name.namespace, facts).as_ref() == Some(gateway);
+        for (name, _) in cluster.services.iter().filter(|(name, it)| asks(name, &it.facts)) {
+            self.add_service(&cluster.hostname(name));
+        }
+        for (name, entry) in cluster.service_entries.iter() {
+            if asks(name, &entry.facts) {
+                entry.hosts.iter().for_each(|host| self.add_service(host));
             }
+            for endpoint in entry.endpoints.iter().filter(|it| asks(name, &it.workload.facts)) {
+                self.add(cluster.inline_endpoint_key(name, &endpoint.workload.written));
+            }
+        }
+        for (name, _) in cluster.workload_entries.iter().filter(|(name, it)| asks(name, &it.facts)) {
+            self.of_workload_entry(name);
         }
         for (name, pod) in cluster.pods.iter() {
-            let asked = cluster.waypoint_asked_for(&name.namespace, &pod.facts);
-            if asked.as_ref() == Some(gateway) || pod.gateway(name).as_ref() == Some(gateway) {
+            if asks(name, &pod.facts) || pod.gateway(name).as_ref() == Some(gateway) {
                 self.add(cluster.workload_key(name));
             }
         }
@@ -114,11 +181,13 @@ impl Dependents<'_> {
         }
     }
 
-    fn of_http_route(&mut self, name: &Name) {
-        self.add_status(Kind::HttpRoute, name);
-        let Some(route) = self.cluster.http_routes.get(name) else { return };
+    fn of_route(&mut self, kind: Kind, name: &Name) {
+        self.add_status(kind, name);
+        let Some(route) = self.cluster.find_route(kind, name) else { return };
         for parent in route.spec.parent_refs.iter().flatten().filter_map(|it| parent_service(name, it)) {
-            self.add_routing(&parent);
+            for hostname in self.cluster.hostnames_of(&parent) {
+                self.add_routing(&hostname);
+            }
         }
     }
 
@@ -126,20 +195,22 @@ impl Dependents<'_> {
         self.add_status(Kind::VirtualService, name);
         let Some(object) = self.cluster.virtual_services.get(name) else { return };
         for host in &object.hosts {
-            for service in host.services(self.cluster) {
-                self.add_routing(&service);
+            for hostname in host.hostnames(self.cluster) {
+                self.add_routing(&hostname);
             }
         }
     }
 
     fn of_destination_rule(&mut self, name: &Name) {
         self.add_status(Kind::DestinationRule, name);
-        let Some(object) = self.cluster.destination_rules.get(name) else { return };
-        for service in object.host.services(self.cluster) {
-            self.add(self.cluster.service_config_key(&service));
-            self.add_endpoints(&service);
-            self.add_routes_to(&service);
-            self.add_destination_rules(&service);
+        let Some(rule) = self.cluster.destination_rules.get(name) else { return };
+        for hostname in rule.host.hostnames(self.cluster) {
+            for object in self.cluster.objects_of_hostname(&hostname) {
+                self.add(config_key(&object.namespace, &hostname));
+                self.add_endpoints(&object);
+            }
+            self.add_routes_to(&hostname);
+            self.add_destination_rules(&hostname);
         }
     }
 
@@ -148,7 +219,7 @@ impl Dependents<'_> {
         self.add(self.cluster.policy_key(name));
         let Some(object) = self.cluster.authorization_policies.get(name) else { return };
         let Some(selector) = object.spec.selector.clone() else { return };
-        self.add_pods_under(&name.namespace, |labels| includes(labels, &selector.match_labels));
+        self.add_workloads_under(&name.namespace, |labels| includes(labels, &selector.match_labels));
     }
 
     /// Modes are inherited, so everything below is concerned.
@@ -160,79 +231,43 @@ impl Dependents<'_> {
         for key in peer_authentication_keys(self.cluster).filter(|key| concerned(key.namespace.clone())) {
             self.add(ResourceKey::Policy(key));
         }
-        self.add_pods_under(&name.namespace, |_| true);
+        self.add_workloads_under(&name.namespace, |_| true);
     }
 
-    /// The pods a policy of this namespace can be about: its own, or all in the root namespace.
-    fn add_pods_under(&mut self, namespace: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
-        if namespace != self.cluster.settings.root_namespace.as_ref() {
-            return self.add_pods(namespace, wanted);
-        }
-        for (name, _) in self.cluster.pods.iter().filter(|(_, pod)| wanted(&pod.facts.labels)) {
-            self.add(self.cluster.workload_key(name));
-        }
-    }
-
-    fn add_pods(&mut self, namespace: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
-        let pods = self.cluster.pods.in_namespace(namespace);
-        for (name, _) in pods.filter(|(_, pod)| wanted(&pod.facts.labels)) {
-            self.add(self.cluster.workload_key(name));
-        }
-    }
-
-    /// A service and everything that is told about its waypoint.
-    fn add_service(&mut self, name: &Name) {
-        self.add(self.cluster.service_key(name));
-        self.add_status(Kind::Service, name);
-        self.add_routing(name);
-        self.add_routes_to(name);
-        self.add_policies_for(name);
-        self.add_destination_rules(name);
-    }
-
-    /// The DestinationRules that name a service; which of them hold depends on all.
-    fn add_destination_rules(&mut self, name: &Name) {
-        let host = self.cluster.hostname(name);
-        let rules = self.cluster.destination_rules.iter();
-        for (rule, _) in rules.filter(|(_, rule)| rule.host.matches(&host)) {
-            self.add_status(Kind::DestinationRule, rule);
-        }
-    }
-
-    /// The rules for requests to a service, and the objects they are made of.
-    fn add_routing(&mut self, name: &Name) {
-        self.add(self.cluster.service_config_key(name));
-        let routes = self.cluster.http_routes.iter();
-        let is_parent = |at: &Name, it| parent_service(at, it).as_ref() == Some(name);
-        for (at, route) in routes {
-            if route.spec.parent_refs.iter().flatten().any(|it| is_parent(at, it)) {
-                self.add_status(Kind::HttpRoute, at);
-            }
-        }
-        let host = self.cluster.hostname(name);
-        let objects = self.cluster.virtual_services.iter();
-        for (at, _) in objects.filter(|(_, it)| it.rank(&host).is_some()) {
-            self.add_status(Kind::VirtualService, at);
-        }
-    }
-
-    /// The pods behind a service.
-    fn add_endpoints(&mut self, name: &Name) {
-        if let Some(service) = self.cluster.services.get(name) {
-            self.add_pods(&name.namespace, |labels| service.selects(labels));
-        }
-    }
-
-    /// The routes that lead to a service: whether it exists, which ports and subsets it has, is told there.
-    fn add_routes_to(&mut self, name: &Name) {
+    /// The workloads a policy of this namespace can be about: its own, or all in the root namespace.
+    fn add_workloads_under(&mut self, namespace: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
         let cluster = self.cluster;
-        for (at, route) in cluster.http_routes.iter() {
-            if crate::resources::http_route_leads_to(at, route, name) {
-                self.of_http_route(at);
+        if namespace != cluster.settings.root_namespace.as_ref() {
+            return self.add_workloads(namespace, wanted);
+        }
+        let pods = cluster.pods.iter().map(|(name, _)| &name.namespace);
+        let entries = cluster.workload_entries.iter().map(|(name, _)| &name.namespace);
+        let inline = cluster.service_entries.iter().map(|(name, _)| &name.namespace);
+        for namespace in pods.chain(entries).chain(inline).collect::<BTreeSet<_>>() {
+            self.add_workloads(namespace, &wanted);
+        }
+    }
+
+    fn add_workloads(&mut self, namespace: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
+        let cluster = self.cluster;
+        self.add_selected(namespace, &wanted);
+        for (name, entry) in cluster.service_entries.in_namespace(namespace) {
+            for endpoint in entry.endpoints.iter().filter(|it| wanted(&it.workload.facts.labels)) {
+                self.add(cluster.inline_endpoint_key(name, &endpoint.workload.written));
             }
         }
-        for (at, _) in cluster.virtual_services.iter().filter(|(_, object)| object.leads_to.contains(name)) {
-            self.of_virtual_service(at);
+    }
+
+    /// The workloads that a selector of a service can find.
+    fn add_selected(&mut self, namespace: &str, wanted: impl Fn(&BTreeMap<String, String>) -> bool) {
+        let cluster = self.cluster;
+        let pods = cluster.pods.in_namespace(namespace);
+        for (name, _) in pods.filter(|(_, pod)| wanted(&pod.facts.labels)) {
+            self.add(cluster.workload_key(name));
+        }
+        let entries = cluster.workload_entries.in_namespace(namespace);
+        for (name, _) in entries.filter(|(_, entry)| wanted(&entry.facts.labels)) {
+            self.of_workload_entry(name);
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Gateway {
     pub(crate) facts: Facts,
     /// Kubernetes' uid; empty where objects come from files.
     pub(crate) uid: String,
+    /// It is being deleted.
+    pub(crate) is_going: bool,
     pub(crate) spec: gateways::GatewaySpec,
     /// Addresses that its status has.
     pub(crate) addresses: Vec<(Option<String>, String)>,
@@ -57,6 +59,7 @@ impl Gateway {
         let addresses = object.status.into_iter().flat_map(|status| status.addresses.unwrap_or_default());
         Gateway {
             facts: Facts::new(&object.metadata),
+            is_going: object.metadata.deletion_timestamp.is_some(),
             uid: object.metadata.uid.unwrap_or_default(),
             spec: object.spec,
             addresses: addresses.map(|it| (it.r#type, it.value)).collect(),
@@ -76,6 +79,11 @@ impl Gateway {
 }
 
 impl Cluster {
+    /// Whether there is a GatewayClass of that name.
+    pub fn has_gateway_class(&self, name: &str) -> bool {
+        self.gateway_classes.contains_key(name)
+    }
+
     /// Whether a Gateway asks for a waypoint, and asks this control plane.
     pub(crate) fn is_waypoint(&self, gateway: &Gateway) -> bool {
         let revision = gateway.facts.label(labels::REVISION);

@@ -1,5 +1,6 @@
 //! Host names in Istio's objects: short names, full names and wildcards.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Cluster, Name, Settings};
@@ -39,13 +40,14 @@ impl HostPattern {
         }
     }
 
-    /// The services it stands for; the service of an exact name whether it exists or not.
-    pub(crate) fn services(&self, cluster: &Cluster) -> Vec<Name> {
+    /// The host names it stands for; an exact one whether anything has it or not.
+    pub(crate) fn hostnames(&self, cluster: &Cluster) -> BTreeSet<Arc<str>> {
         match self {
-            HostPattern::Exact(host) => cluster.service_of_host(host).into_iter().collect(),
+            HostPattern::Exact(host) => BTreeSet::from([host.as_str().into()]),
             HostPattern::Suffix(_) => {
-                let all = cluster.services.iter().map(|(name, _)| name);
-                all.filter(|name| self.matches(&cluster.hostname(name))).cloned().collect()
+                let services = cluster.services.iter().map(|(name, _)| cluster.hostname(name));
+                let entries = cluster.entries_by_host.keys().cloned();
+                services.chain(entries).filter(|host| self.matches(host)).collect()
             }
         }
     }
@@ -65,11 +67,12 @@ impl Settings {
             .then(|| Name::new(namespace, name))
     }
 
-    /// The service that a `host` in an object of `namespace` names, whether it exists or not.
-    pub(crate) fn service_named(&self, namespace: &str, host: &str) -> Option<Name> {
+    /// The full name that a `host` in an object of `namespace` stands for. A wildcard is itself: it can be the
+    /// host of a ServiceEntry.
+    pub(crate) fn hostname_meant(&self, namespace: &str, host: &str) -> Arc<str> {
         match HostPattern::new(self, namespace, host) {
-            HostPattern::Exact(host) => self.service_of_host(&host),
-            HostPattern::Suffix(_) => None,
+            HostPattern::Exact(host) => host.into(),
+            HostPattern::Suffix(suffix) => format!("*{suffix}").into(),
         }
     }
 }
@@ -91,7 +94,10 @@ mod tests {
     #[test]
     fn short_names_belong_to_the_namespace_they_are_written_in() {
         let settings = Settings::default();
-        let named = |host| settings.service_named("prod", host).map(|name| name.to_string());
+        let named = |host| {
+            let hostname = settings.hostname_meant("prod", host);
+            settings.service_of_host(&hostname).map(|name| name.to_string())
+        };
         assert_eq!(named("web").as_deref(), Some("prod/web"));
         assert_eq!(named("Web.Other.svc.cluster.local").as_deref(), Some("other/web"));
         for nothing in

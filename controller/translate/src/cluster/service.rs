@@ -40,6 +40,16 @@ pub(crate) enum TargetPort {
     Name(String),
 }
 
+impl TargetPort {
+    /// The number, unless each endpoint has its own.
+    pub(crate) fn number(&self) -> Option<u16> {
+        match self {
+            TargetPort::Number(number) => Some(*number),
+            TargetPort::Name(_) => None,
+        }
+    }
+}
+
 impl From<v1::Service> for Service {
     fn from(object: v1::Service) -> Self {
         let spec = object.spec.unwrap_or_default();
@@ -68,10 +78,6 @@ impl Service {
             self.facts.label(labels::MANAGED),
             Some(labels::MANAGED_WAYPOINT | labels::MANAGED_EAST_WEST)
         )
-    }
-
-    pub(crate) fn find_port(&self, number: u16) -> Option<&ServicePort> {
-        self.ports.iter().find(|port| port.number == number)
     }
 
     /// Whether it picks its endpoints among pods by labels, and this one.

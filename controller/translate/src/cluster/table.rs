@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::objects::{Kind, ObjectKey};
+
 /// The name of an object whose kind is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name {
@@ -19,6 +21,11 @@ impl Name {
     /// A name from its parts.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Name { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// The same with the kind.
+    pub(crate) fn key(&self, kind: Kind) -> ObjectKey {
+        ObjectKey::new(kind, self.namespace.clone(), self.name.clone())
     }
 }
 
@@ -62,6 +69,11 @@ impl<T> Table<T> {
 
     pub(crate) fn get(&self, name: &Name) -> Option<&T> {
         self.0.get(name)
+    }
+
+    /// With the name as it is kept, which lives as long.
+    pub(crate) fn get_entry(&self, name: &Name) -> Option<(&Name, &T)> {
+        self.0.get_key_value(name)
     }
 
     pub(crate) fn get_mut(&mut self, name: &Name) -> Option<&mut T> {

@@ -1,5 +1,6 @@
 //! AuthorizationPolicy: who may talk to a workload or a service (api.md §3.6).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::custom::Custom;
@@ -9,12 +10,13 @@ use super::value::{IpBlock, LabelSelector, PortText};
 pub type AuthorizationPolicy = Custom<AuthorizationPolicySpec>;
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)] // Istio's reference documents the fields
 pub struct AuthorizationPolicySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+    #[schemars(length(max = 512))]
     pub rules: Vec<PolicyRule>,
     pub action: PolicyAction,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,6 +24,7 @@ pub struct AuthorizationPolicySpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_ref: Option<TargetRef>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     pub target_refs: Vec<TargetRef>,
 }
 
@@ -35,7 +38,7 @@ impl AuthorizationPolicySpec {
 }
 
 /// What a match means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)]
 pub enum PolicyAction {
@@ -47,7 +50,7 @@ pub enum PolicyAction {
 }
 
 /// Who decides, for action CUSTOM.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Provider {
@@ -55,7 +58,7 @@ pub struct Provider {
 }
 
 /// What a policy is attached to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct TargetRef {
@@ -67,7 +70,7 @@ pub struct TargetRef {
 }
 
 /// All three parts have to match.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct PolicyRule {
@@ -77,7 +80,7 @@ pub struct PolicyRule {
 }
 
 /// One alternative of `from`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct SourceEntry {
@@ -85,7 +88,7 @@ pub struct SourceEntry {
 }
 
 /// One alternative of `to`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct OperationEntry {
@@ -93,7 +96,7 @@ pub struct OperationEntry {
 }
 
 /// Who calls; all given fields have to match.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct Source {
@@ -114,7 +117,7 @@ pub struct Source {
 }
 
 /// What is asked for; all given fields have to match.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct Operation {
@@ -129,7 +132,7 @@ pub struct Operation {
 }
 
 /// A condition on one attribute.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Condition {

@@ -1,9 +1,11 @@
 //! Durations as Istio's objects write them: `1.5s`, `100ms`, `1h30m`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
@@ -74,6 +76,16 @@ impl fmt::Display for GoDuration {
                 write!(f, "{seconds}.{}s", fraction.trim_end_matches('0'))
             }
         }
+    }
+}
+
+impl JsonSchema for GoDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "A duration, such as 1.5s, 100ms or 1h30m." })
     }
 }
 

@@ -15,13 +15,28 @@ pub enum Kind {
     Pod,
     Deployment,
     Service,
+    EndpointSlice,
     GatewayClass,
     Gateway,
     HttpRoute,
+    GrpcRoute,
+    TcpRoute,
+    TlsRoute,
     VirtualService,
     DestinationRule,
     AuthorizationPolicy,
     PeerAuthentication,
+    ServiceEntry,
+    WorkloadEntry,
+    RequestAuthentication,
+    Telemetry,
+    WorkloadGroup,
+    Sidecar,
+    IstioGateway,
+    EnvoyFilter,
+    WasmPlugin,
+    TrafficExtension,
+    ProxyConfig,
 }
 
 /// Why a document is not an object that means something here.
@@ -80,20 +95,35 @@ const ISTIO_SECURITY: &[&str] = &["v1", "v1beta1"];
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
 #[rustfmt::skip]
-const KINDS: [Facts; 13] = [
+const KINDS: [Facts; 28] = [
     Facts { kind: Kind::Namespace, name: "Namespace", group: "", versions: &["v1"], namespaced: false },
     Facts { kind: Kind::ServiceAccount, name: "ServiceAccount", group: "", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Node, name: "Node", group: "", versions: &["v1"], namespaced: false },
     Facts { kind: Kind::Pod, name: "Pod", group: "", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Deployment, name: "Deployment", group: "apps", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Service, name: "Service", group: "", versions: &["v1"], namespaced: true },
+    Facts { kind: Kind::EndpointSlice, name: "EndpointSlice", group: "discovery.k8s.io", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::GatewayClass, name: "GatewayClass", group: GATEWAY, versions: &["v1", "v1beta1"], namespaced: false },
     Facts { kind: Kind::Gateway, name: "Gateway", group: GATEWAY, versions: &["v1", "v1beta1"], namespaced: true },
     Facts { kind: Kind::HttpRoute, name: "HTTPRoute", group: GATEWAY, versions: &["v1", "v1beta1"], namespaced: true },
+    Facts { kind: Kind::GrpcRoute, name: "GRPCRoute", group: GATEWAY, versions: &["v1"], namespaced: true },
+    Facts { kind: Kind::TcpRoute, name: "TCPRoute", group: GATEWAY, versions: &["v1alpha2", "v1"], namespaced: true },
+    Facts { kind: Kind::TlsRoute, name: "TLSRoute", group: GATEWAY, versions: &["v1", "v1alpha3", "v1alpha2"], namespaced: true },
     Facts { kind: Kind::VirtualService, name: "VirtualService", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
     Facts { kind: Kind::DestinationRule, name: "DestinationRule", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
     Facts { kind: Kind::AuthorizationPolicy, name: "AuthorizationPolicy", group: "security.istio.io", versions: ISTIO_SECURITY, namespaced: true },
     Facts { kind: Kind::PeerAuthentication, name: "PeerAuthentication", group: "security.istio.io", versions: ISTIO_SECURITY, namespaced: true },
+    Facts { kind: Kind::ServiceEntry, name: "ServiceEntry", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
+    Facts { kind: Kind::WorkloadEntry, name: "WorkloadEntry", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
+    Facts { kind: Kind::RequestAuthentication, name: "RequestAuthentication", group: "security.istio.io", versions: ISTIO_SECURITY, namespaced: true },
+    Facts { kind: Kind::Telemetry, name: "Telemetry", group: "telemetry.istio.io", versions: &["v1", "v1alpha1"], namespaced: true },
+    Facts { kind: Kind::WorkloadGroup, name: "WorkloadGroup", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
+    Facts { kind: Kind::Sidecar, name: "Sidecar", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
+    Facts { kind: Kind::IstioGateway, name: "Gateway", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
+    Facts { kind: Kind::EnvoyFilter, name: "EnvoyFilter", group: "networking.istio.io", versions: &["v1alpha3"], namespaced: true },
+    Facts { kind: Kind::WasmPlugin, name: "WasmPlugin", group: "extensions.istio.io", versions: &["v1alpha1"], namespaced: true },
+    Facts { kind: Kind::TrafficExtension, name: "TrafficExtension", group: "extensions.istio.io", versions: &["v1alpha1"], namespaced: true },
+    Facts { kind: Kind::ProxyConfig, name: "ProxyConfig", group: "networking.istio.io", versions: &["v1beta1"], namespaced: true },
 ];
 
 /// Kinds of the core group that mean nothing here; in the other groups of
@@ -145,6 +175,11 @@ impl Kind {
         })
     }
 
+    /// Every kind there is.
+    pub fn all() -> impl Iterator<Item = Kind> {
+        KINDS.iter().map(|facts| facts.kind)
+    }
+
     fn facts(self) -> &'static Facts {
         // `KINDS` is in the order of the variants; a test holds it to that.
         &KINDS[self as usize]
@@ -153,6 +188,11 @@ impl Kind {
     /// As manifests write it.
     pub fn as_str(self) -> &'static str {
         self.facts().name
+    }
+
+    /// The versions it is served in; the first is the one to recommend.
+    pub fn versions(self) -> &'static [&'static str] {
+        self.facts().versions
     }
 
     /// The API group; empty for the core group.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::custom::Custom;
@@ -11,7 +12,7 @@ use super::value::LabelSelector;
 pub type PeerAuthentication = Custom<PeerAuthenticationSpec>;
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)] // Istio's reference documents the fields
 pub struct PeerAuthenticationSpec {
@@ -20,12 +21,13 @@ pub struct PeerAuthenticationSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtls: Option<MutualTls>,
     /// By workload port.
+    #[schemars(with = "BTreeMap<String, MutualTls>")]
     #[serde(deserialize_with = "deserialize_ports", skip_serializing_if = "BTreeMap::is_empty")]
     pub port_level_mtls: BTreeMap<u16, MutualTls>,
 }
 
 /// A mode, wrapped as the API wants it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct MutualTls {
@@ -33,7 +35,7 @@ pub struct MutualTls {
 }
 
 /// Whether plain text is taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum MtlsMode {
     /// As the next wider policy says.

@@ -1,8 +1,12 @@
 //! What the API server and Istio's webhook would refuse: checks beyond the shape of an object.
 
+mod extension;
 mod http_route;
 mod kubernetes;
 mod policy;
+mod service_entry;
+mod stream_route;
+mod traffic_policy;
 mod virtual_service;
 
 use std::fmt;
@@ -36,12 +40,27 @@ pub fn validate(object: &Object) -> Vec<Invalid> {
         Object::Pod(object) => kubernetes::pod(object, &mut checks),
         Object::Deployment(object) => kubernetes::deployment(object, &mut checks),
         Object::Service(object) => kubernetes::service(object, &mut checks),
+        Object::EndpointSlice(object) => kubernetes::endpoint_slice(object, &mut checks),
         Object::Gateway(object) => kubernetes::gateway(object, &mut checks),
         Object::HttpRoute(object) => http_route::check(&object.spec, &mut checks),
+        Object::GrpcRoute(object) => http_route::check_grpc(&object.spec, &mut checks),
+        Object::TcpRoute(object) => stream_route::check_tcp(&object.spec, &mut checks),
+        Object::TlsRoute(object) => stream_route::check_tls(&object.spec, &mut checks),
         Object::VirtualService(object) => virtual_service::check(&object.spec, &mut checks),
         Object::DestinationRule(object) => virtual_service::check_destination_rule(&object.spec, &mut checks),
         Object::AuthorizationPolicy(object) => policy::check(&object.spec, &mut checks),
         Object::PeerAuthentication(object) => policy::check_peer_authentication(&object.spec, &mut checks),
+        Object::ServiceEntry(object) => service_entry::check(&object.spec, &mut checks),
+        Object::WorkloadEntry(object) => service_entry::check_workload(&object.spec, "spec", &mut checks),
+        Object::WorkloadGroup(object) => service_entry::check_group(&object.spec, &mut checks),
+        Object::RequestAuthentication(object) => extension::request_authentication(&object.spec, &mut checks),
+        Object::Telemetry(object) => extension::telemetry(&object.spec, &mut checks),
+        Object::IstioGateway(object) => extension::istio_gateway(&object.spec, &mut checks),
+        Object::WasmPlugin(object) => extension::wasm_plugin(&object.spec, &mut checks),
+        Object::TrafficExtension(object) => extension::traffic_extension(&object.spec, &mut checks),
+        Object::EnvoyFilter(object) => extension::targets(None, None, &object.spec.target_refs, &mut checks),
+        // Everything that can be wrong with these was found when they were read.
+        Object::Sidecar(_) | Object::ProxyConfig(_) => {}
     }
     checks.found
 }

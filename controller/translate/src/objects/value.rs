@@ -1,13 +1,15 @@
 //! Small values that several kinds share, checked where they are read so that errors name the line.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Which workloads an object is about; every label has to be there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LabelSelector {
     /// The labels; none selects everything.
@@ -103,3 +105,32 @@ impl<'de> Deserialize<'de> for Percent {
         }
     }
 }
+
+/// Any JSON object: what is inside is for someone else to understand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FreeForm(pub serde_json::Map<String, serde_json::Value>);
+
+/// The schemas of values that are checked by hand.
+macro_rules! schema {
+    ($type:ty, $name:literal, $schema:tt) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+schema!(Port, "Port", { "type": "integer", "minimum": 1, "maximum": 65535 });
+schema!(PortText, "PortText", { "type": "string", "description": "A port, as text." });
+schema!(IpBlock, "IpBlock", { "type": "string", "description": "An address or a block of addresses." });
+schema!(Percent, "Percent", {
+    "type": "object",
+    "properties": { "value": { "type": "number", "format": "double", "minimum": 0, "maximum": 100 } }
+});
+schema!(FreeForm, "FreeForm", { "type": "object", "x-kubernetes-preserve-unknown-fields": true });

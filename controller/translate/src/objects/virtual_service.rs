@@ -1,21 +1,28 @@
 //! VirtualService: how requests to a host are routed (api.md §3.3). Fields that this release does not
-//! honour are read as they are, so that a status can name them.
+//! honour are typed all the same, so that mistakes are found and a status can name them.
 
+mod cors;
+mod layer4;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::Value;
 
 use super::custom::Custom;
 use super::duration::GoDuration;
 use super::value::{Percent, Port};
 
+pub use cors::{CorsPolicy, UnmatchedPreflights};
+pub use layer4::{L4MatchAttributes, L4RouteDestination, TcpRouteEntry, TlsMatchAttributes, TlsRouteEntry};
+
 /// The object.
 pub type VirtualService = Custom<VirtualServiceSpec>;
 
 /// What is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)] // Istio's reference documents the fields
 pub struct VirtualServiceSpec {
@@ -25,15 +32,15 @@ pub struct VirtualServiceSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpRouteEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tls: Vec<Value>,
+    pub tls: Vec<TlsRouteEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tcp: Vec<Value>,
+    pub tcp: Vec<TcpRouteEntry>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub export_to: Vec<String>,
 }
 
 /// One route; the first that matches takes the request.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct HttpRouteEntry {
@@ -43,7 +50,7 @@ pub struct HttpRouteEntry {
     pub route: Vec<RouteDestination>,
     pub redirect: Option<HttpRedirect>,
     pub direct_response: Option<DirectResponse>,
-    pub delegate: Option<Value>,
+    pub delegate: Option<Delegate>,
     pub rewrite: Option<HttpRewrite>,
     pub timeout: Option<GoDuration>,
     pub retries: Option<HttpRetry>,
@@ -53,8 +60,17 @@ pub struct HttpRouteEntry {
     /// Whole per cent; older than `mirror_percentage`.
     pub mirror_percent: Option<u32>,
     pub mirror_percentage: Option<Percent>,
-    pub cors_policy: Option<Value>,
+    pub cors_policy: Option<CorsPolicy>,
     pub headers: Option<Headers>,
+}
+
+/// Another VirtualService that continues a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs)]
+pub struct Delegate {
+    pub name: String,
+    pub namespace: String,
 }
 
 /// A pattern for a text.
@@ -70,15 +86,28 @@ pub enum StringMatch {
     Presence {},
 }
 
+/// As it is written: at most one of the fields.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    exact: Option<String>,
+    prefix: Option<String>,
+    /// RE2, for the whole text.
+    regex: Option<String>,
+}
+
+impl JsonSchema for StringMatch {
+    fn schema_name() -> Cow<'static, str> {
+        "StringMatch".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Written::json_schema(generator)
+    }
+}
+
 impl<'de> Deserialize<'de> for StringMatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Written {
-            exact: Option<String>,
-            prefix: Option<String>,
-            regex: Option<String>,
-        }
         match Written::deserialize(deserializer)? {
             Written { exact: None, prefix: None, regex: None } => Ok(StringMatch::Presence {}),
             Written { exact: Some(text), prefix: None, regex: None } => Ok(StringMatch::Exact(text)),
@@ -90,7 +119,7 @@ impl<'de> Deserialize<'de> for StringMatch {
 }
 
 /// All given parts have to match.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct HttpMatchRequest {
@@ -111,7 +140,7 @@ pub struct HttpMatchRequest {
 }
 
 /// A share of the requests.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct RouteDestination {
@@ -121,7 +150,7 @@ pub struct RouteDestination {
 }
 
 /// A service, by the name its object's namespace gives it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct Destination {
@@ -131,7 +160,7 @@ pub struct Destination {
 }
 
 /// A service port.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct PortSelector {
@@ -139,7 +168,7 @@ pub struct PortSelector {
 }
 
 /// Changes to headers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct Headers {
@@ -148,7 +177,7 @@ pub struct Headers {
 }
 
 /// Changes in one direction.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct HeaderOperations {
@@ -158,7 +187,7 @@ pub struct HeaderOperations {
 }
 
 /// Tells the client to go elsewhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct HttpRedirect {
@@ -172,7 +201,7 @@ pub struct HttpRedirect {
 }
 
 /// Where a redirect's port comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)]
 pub enum RedirectPort {
@@ -181,7 +210,7 @@ pub enum RedirectPort {
 }
 
 /// An answer without a backend.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct DirectResponse {
@@ -190,17 +219,17 @@ pub struct DirectResponse {
 }
 
 /// Its body.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[allow(missing_docs)]
 pub enum DirectResponseBody {
     String(String),
     /// Base64 where written.
-    Bytes(ByteString),
+    Bytes(#[schemars(with = "String")] ByteString),
 }
 
 /// Changes on the way to the backend.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct HttpRewrite {
@@ -210,7 +239,7 @@ pub struct HttpRewrite {
 }
 
 /// A change by pattern.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct RegexRewrite {
@@ -220,7 +249,7 @@ pub struct RegexRewrite {
 }
 
 /// When to try again.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct HttpRetry {
@@ -233,7 +262,7 @@ pub struct HttpRetry {
 }
 
 /// Injected faults.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct FaultInjection {
@@ -242,7 +271,7 @@ pub struct FaultInjection {
 }
 
 /// An injected pause.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct FaultDelay {
@@ -254,7 +283,7 @@ pub struct FaultDelay {
 }
 
 /// An injected answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[allow(missing_docs)]
 pub struct FaultAbort {
@@ -265,7 +294,7 @@ pub struct FaultAbort {
 }
 
 /// Where copies go.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct MirrorPolicy {

@@ -1,4 +1,4 @@
-//! HTTPRoutes whose parent is a Service (api.md §4.5).
+//! HTTPRoutes and GRPCRoutes whose parent is a Service or a ServiceEntry (api.md §4.5).
 
 mod backend;
 mod filters;
@@ -6,17 +6,18 @@ mod matches;
 
 use std::time::Duration;
 
-use gateway_api::experimental::httproutes::{
-    HttpRouteRules, HttpRouteRulesRetry, HttpRouteRulesTimeouts, HttpRouteSpec,
-};
+use gateway_api::experimental::httproutes::{HttpRouteRules, HttpRouteRulesRetry, HttpRouteRulesTimeouts};
 use mesh_model::{
     Backend, BackendTarget, Fault, Forward, HeaderChange, HttpMatch, HttpRule, Retry, RuleAction,
 };
 
 use super::precedence::{Entry, Rank};
 use super::problem::Problem;
-use crate::cluster::{Cluster, Kept, Name};
+use crate::cluster::{Cluster, Name, Route};
+use crate::objects::ObjectKey;
 use filters::Filters;
+
+pub(super) use backend::Reference;
 
 /// What becomes of a route.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,7 +27,7 @@ pub(crate) struct Translation {
 }
 
 /// Translates every rule of a route, once per match.
-pub(crate) fn translate(cluster: &Cluster, name: &Name, route: &Kept<HttpRouteSpec>) -> Translation {
+pub(crate) fn translate(cluster: &Cluster, name: &Name, route: &Route) -> Translation {
     let mut translation = Translation::default();
     // The API's default for a route without rules: one that matches everything.
     let everything = [HttpRouteRules::default()];
@@ -36,13 +37,13 @@ pub(crate) fn translate(cluster: &Cluster, name: &Name, route: &Kept<HttpRouteSp
         let translated = translate_rule(cluster, name, rule, &path, &mut translation.problems);
         let translated = HttpRule {
             name: match &rule.name {
-                Some(rule) => format!("HTTPRoute/{name}/{rule}").into(),
-                None => format!("HTTPRoute/{name}/{at}").into(),
+                Some(rule) => format!("{}/{name}/{rule}", route.kind).into(),
+                None => format!("{}/{name}/{at}", route.kind).into(),
             },
             ..translated
         };
         for matched in matches::translate(rule, &path, &mut translation.problems) {
-            let rank = Rank::new(&matched, route.facts.created, name.clone(), at);
+            let rank = Rank::new(route.kind, &matched, route.facts.created, name.clone(), at);
             let everything = matched == HttpMatch::default();
             let matches = if everything { Vec::new() } else { vec![matched] };
             translation.entries.push(Entry { rank, rule: HttpRule { matches, ..translated.clone() } });
@@ -51,10 +52,16 @@ pub(crate) fn translate(cluster: &Cluster, name: &Name, route: &Kept<HttpRouteSp
     translation
 }
 
-/// Whether some backend of a route is this service.
-pub(crate) fn leads_to(name: &Name, route: &Kept<HttpRouteSpec>, service: &Name) -> bool {
+/// Whether some backend of a route is this Service or ServiceEntry.
+pub(crate) fn leads_to(name: &Name, route: &Route, object: &ObjectKey) -> bool {
     let mut rules = route.spec.rules.iter().flatten();
-    rules.any(|rule| backend::references(rule).any(|it| it.name(&name.namespace) == *service))
+    rules.any(|rule| backend::references(rule).any(|it| it.object(&name.namespace).as_ref() == Some(object)))
+}
+
+/// Whether some backend of a route is this host, by its name.
+pub(crate) fn leads_to_host(route: &Route, hostname: &str) -> bool {
+    let mut rules = route.spec.rules.iter().flatten();
+    rules.any(|rule| backend::references(rule).any(|it| it.hostname() == Some(hostname)))
 }
 
 /// The rule without its name and its matches.

@@ -2,22 +2,20 @@
 
 use mesh_model::{LoadBalancingMode, RoutingScope};
 
-use crate::cluster::{Cluster, Name, Service};
+use crate::cluster::{Cluster, ServiceObject};
 use crate::labels;
 
-/// Scopes, most significant first, and how strictly they apply.
-pub(super) fn derive(
+/// Scopes, most significant first, and how strictly they apply: by the spec, an annotation of the object or of
+/// its namespace.
+pub(super) fn by_distribution(
     cluster: &Cluster,
-    name: &Name,
-    service: &Service,
+    object: ServiceObject<'_>,
+    in_spec: Option<&str>,
 ) -> (Vec<RoutingScope>, LoadBalancingMode) {
-    if service.internal_traffic_local {
-        return (vec![RoutingScope::Node], LoadBalancingMode::Strict);
-    }
-    let namespace = cluster.namespaces.get(&name.namespace);
-    let annotation = service.facts.annotation(labels::TRAFFIC_DISTRIBUTION);
+    let namespace = cluster.namespaces.get(&object.name().namespace);
+    let annotation = object.facts().annotation(labels::TRAFFIC_DISTRIBUTION);
     let inherited = namespace.and_then(|it| it.facts.annotation(labels::TRAFFIC_DISTRIBUTION));
-    let text = service.traffic_distribution.as_deref().or(annotation).or(inherited);
+    let text = in_spec.or(annotation).or(inherited);
     let mut scopes = vec![RoutingScope::Network, RoutingScope::Region, RoutingScope::Zone];
     match text.unwrap_or_default().to_ascii_lowercase().as_str() {
         "preferclose" | "prefersamezone" => {}

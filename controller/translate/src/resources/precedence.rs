@@ -1,11 +1,13 @@
 //! Which of several matching rules of HTTPRoutes wins: the most specific one, whichever route it is in
-//! (api.md §4.5, GW-36, GW-38, GW-42).
+//! (api.md §4.5, GW-36, GW-38, GW-42). The same for GRPCRoutes, whose order counts the characters of the
+//! service and the method that a rule names.
 
 use std::cmp::Reverse;
 
 use mesh_model::{HttpMatch, HttpRule, ValueMatch};
 
 use crate::cluster::Name;
+use crate::objects::{Kind, grpc_method_lengths};
 
 /// A rule with exactly one match, and its place among others.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +32,7 @@ pub(super) struct Rank {
 /// says cannot be told, but above the prefix `/`, which says nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum PathRank {
+    Method(Reverse<(usize, usize)>),
     Exact,
     Prefix(Reverse<usize>),
     Pattern,
@@ -37,9 +40,16 @@ enum PathRank {
 }
 
 impl Rank {
-    pub(super) fn new(matched: &HttpMatch, created: Option<i64>, route: Name, rule: usize) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        matched: &HttpMatch,
+        created: Option<i64>,
+        route: Name,
+        rule: usize,
+    ) -> Self {
         Rank {
             path: match &matched.path {
+                path if kind == Kind::GrpcRoute => PathRank::Method(Reverse(method_lengths(path.as_ref()))),
                 Some(ValueMatch::Exact(_)) => PathRank::Exact,
                 Some(ValueMatch::Prefix(prefix) | ValueMatch::PathPrefix(prefix)) if prefix.len() > 1 => {
                     PathRank::Prefix(Reverse(prefix.len()))
@@ -54,6 +64,15 @@ impl Rank {
             route,
             rule,
         }
+    }
+}
+
+fn method_lengths(path: Option<&ValueMatch>) -> (usize, usize) {
+    match path {
+        Some(ValueMatch::Exact(path) | ValueMatch::PathPrefix(path) | ValueMatch::Regex(path)) => {
+            grpc_method_lengths(path)
+        }
+        _ => (0, 0),
     }
 }
 

@@ -2,49 +2,57 @@
 //!
 //! Rules come from the namespaces of the service and of its waypoint. Where an HTTPRoute is attached to
 //! a port, HTTPRoutes alone decide there: their most-specific-first order and a VirtualService's
-//! first-in-the-list order cannot be merged. Of several VirtualServices for a host, one decides.
+//! first-in-the-list order cannot be merged. Of several VirtualServices for a host, one decides. A GRPCRoute
+//! decides before HTTPRoutes. Routes of other namespaces are for the callers there alone, and come first.
+//! Connections that carry no HTTP have rules of their own (`stream_rules.rs`).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_api::experimental::httproutes::HttpRouteSpec;
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
-use super::{http_route, precedence, virtual_service};
-use crate::cluster::{Cluster, Kept, Name, Service, VirtualService};
+use super::layer::Layer;
+use super::{route_rules, stream_rules, virtual_service};
+use crate::cluster::{Cluster, MeshService, Name, Route, ServiceObject, ServicePort, VirtualService};
+use crate::objects::{Kind, ObjectKey};
 
 /// The config of that service, if there is anything to say.
 pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<ServiceConfig> {
-    let name = cluster.service_of_host(&key.hostname)?;
-    let service = cluster.services.get(&name).filter(|service| !service.external_name)?;
-    let ports = ports(cluster, &name, service);
-    let subsets = subsets(cluster, &name);
+    let service = cluster.find_service(key)?;
+    let ports = ports(cluster, &service);
+    let subsets = subsets(cluster, &service);
     let says_anything = !ports.is_empty() || !subsets.is_empty();
     says_anything.then(|| ServiceConfig { key: key.clone(), ports, subsets })
 }
 
-fn ports(cluster: &Cluster, name: &Name, service: &Service) -> BTreeMap<u16, PortConfig> {
-    let routes = routes_in_force(cluster, name, service);
-    let routes: Vec<_> = routes
-        .map(|(at, route)| {
-            (attached_ports(name, service, at, route), http_route::translate(cluster, at, route))
-        })
-        .collect();
-    let fallback = winning_virtual_service(cluster, name, service);
+fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConfig> {
+    let producing = namespaces_in_force(cluster, service.object);
+    let attached = route_rules::attached(cluster, service.object);
+    let for_streams = stream_rules::attached(cluster, service.object);
+    let fallback = winning_virtual_service(cluster, service, Layer::Requests);
     let mut ports = BTreeMap::new();
-    for port in service.ports.iter().map(|port| port.number) {
-        let mut here = routes.iter().filter(|(ports, _)| ports.contains(&port)).peekable();
-        let http_rules = if here.peek().is_some() {
-            precedence::sort(here.flat_map(|(_, route)| route.entries.iter().cloned()).collect())
+    for declared in service.object.ports() {
+        let port = declared.number;
+        let here = attached.iter().filter(|it| it.ports.contains(&port));
+        let (producers, consumers): (Vec<_>, Vec<_>) =
+            here.partition(|it| producing.contains(&it.name.namespace));
+        let mut http_rules = route_rules::for_consumers(&consumers);
+        let governed = if !producers.is_empty() {
+            http_rules.extend(route_rules::of_one_audience(&producers));
+            true
         } else if let Some((at, it)) = fallback {
-            virtual_service::translate(cluster, at, it, Some(port)).rules
+            http_rules.extend(virtual_service::translate(cluster, at, it, Some(port)).rules);
+            true
         } else {
-            continue;
+            false
         };
-        ports.insert(port, PortConfig { http_rules, governed: true });
+        let stream_rules = stream_rules::of_port(cluster, service, &producing, &for_streams, declared);
+        if governed || !http_rules.is_empty() || !stream_rules.is_empty() {
+            ports.insert(port, PortConfig { http_rules, governed, stream_rules });
+        }
     }
-    same_everywhere(ports, service.ports.len())
+    same_everywhere(ports, service.object.ports().len())
 }
 
 /// One entry for all ports, where they are all alike.
@@ -58,69 +66,76 @@ fn same_everywhere(ports: BTreeMap<u16, PortConfig>, count: usize) -> BTreeMap<u
     }
 }
 
-/// The HTTPRoutes whose rules hold for a service at its waypoint.
-pub(crate) fn routes_in_force<'a>(
-    cluster: &'a Cluster,
-    name: &'a Name,
-    service: &'a Service,
-) -> impl Iterator<Item = (&'a Name, &'a Kept<HttpRouteSpec>)> {
-    let namespaces = namespaces_in_force(cluster, name, service);
-    let routes = namespaces.into_iter().flat_map(|namespace| cluster.http_routes.in_namespace(&namespace));
-    routes.filter(|(at, route)| !attached_ports(name, service, at, route).is_empty())
+/// The ports of a service on which VirtualServices decide about a layer: those that have it, and to which no route
+/// is attached that holds for every caller there.
+pub(crate) fn ports_left(cluster: &Cluster, object: ServiceObject<'_>, layer: Layer) -> BTreeSet<u16> {
+    let namespaces = namespaces_in_force(cluster, object);
+    let routes = cluster.routes().filter(|(at, _)| namespaces.contains(&at.namespace));
+    let attached: Vec<_> = routes.map(|(at, it)| (it.kind, attached_ports(object, at, it))).collect();
+    let has_route = |port: &ServicePort| {
+        attached.iter().any(|(kind, ports)| {
+            let counts = match layer {
+                Layer::Requests => Layer::of(*kind) == Layer::Requests,
+                Layer::Streams => Layer::of(*kind).is_on(port),
+            };
+            counts && ports.contains(&port.number)
+        })
+    };
+    let ports = object.ports().iter().filter(|port| layer == Layer::Requests || layer.is_on(port));
+    ports.filter(|port| !has_route(port)).map(|port| port.number).collect()
 }
 
-/// The namespaces whose routes hold for a service.
-pub(crate) fn namespaces_in_force(cluster: &Cluster, name: &Name, service: &Service) -> BTreeSet<Arc<str>> {
-    let waypoint = cluster.attachment_of_service(name, service).waypoint();
+/// The namespaces whose routes hold for every caller of a service.
+pub(crate) fn namespaces_in_force(cluster: &Cluster, object: ServiceObject<'_>) -> BTreeSet<Arc<str>> {
+    let waypoint = cluster.attachment_of_service(object).waypoint();
     let waypoint = waypoint.map(|waypoint| waypoint.gateway.namespace);
-    waypoint.into_iter().chain([name.namespace.clone()]).collect()
+    waypoint.into_iter().chain([object.name().namespace.clone()]).collect()
 }
 
-/// The ports of a service that an HTTPRoute is attached to.
-pub(crate) fn attached_ports(
-    name: &Name,
-    service: &Service,
-    at: &Name,
-    route: &Kept<HttpRouteSpec>,
-) -> BTreeSet<u16> {
+/// The ports of a service that a route is attached to.
+pub(crate) fn attached_ports(object: ServiceObject<'_>, at: &Name, route: &Route) -> BTreeSet<u16> {
+    let key = object.key();
     let parents = route.spec.parent_refs.iter().flatten();
-    let parents = parents.filter(|parent| parent_service(at, parent).as_ref() == Some(name));
+    let parents = parents.filter(|parent| parent_service(at, parent).as_ref() == Some(&key));
     let parents: Vec<_> = parents.collect();
-    let ports = service.ports.iter().map(|port| port.number);
+    let ports = object.ports().iter().map(|port| port.number);
     ports
         .filter(|port| parents.iter().any(|it| it.port.is_none_or(|wanted| wanted == i32::from(*port))))
         .collect()
 }
 
-/// The service a parent reference names, if it names one.
+/// The Service or ServiceEntry a parent reference names, if it names one.
 pub(crate) fn parent_service(
     route: &Name,
     parent: &gateway_api::experimental::httproutes::HttpRouteParentRefs,
-) -> Option<Name> {
-    let group = parent.group.as_deref().unwrap_or("gateway.networking.k8s.io");
-    let is_service = matches!(group, "" | "core") && parent.kind.as_deref() == Some("Service");
+) -> Option<ObjectKey> {
+    let kind = match (parent.group.as_deref()?, parent.kind.as_deref()?) {
+        ("" | "core", "Service") => Kind::Service,
+        ("networking.istio.io", "ServiceEntry") => Kind::ServiceEntry,
+        _ => return None,
+    };
     let namespace = parent.namespace.as_deref().unwrap_or(&route.namespace);
-    is_service.then(|| Name::new(namespace, parent.name.as_str()))
+    Some(ObjectKey::new(kind, namespace, parent.name.as_str()))
 }
 
-/// The VirtualService that decides about a host: the one that names it most closely, then the oldest.
+/// The VirtualService that decides about a layer of a host: of those that have routes for it the one that names the
+/// host most closely, then the oldest.
 pub(crate) fn winning_virtual_service<'a>(
     cluster: &'a Cluster,
-    name: &Name,
-    service: &Service,
+    service: &MeshService<'_>,
+    layer: Layer,
 ) -> Option<(&'a Name, &'a VirtualService)> {
-    let host = cluster.hostname(name);
-    let namespaces = namespaces_in_force(cluster, name, service);
+    let namespaces = namespaces_in_force(cluster, service.object);
     let all = namespaces.into_iter().flat_map(|namespace| cluster.virtual_services.in_namespace(&namespace));
-    let candidates = all.filter(|(_, it)| it.is_for_mesh() && !it.spec.http.is_empty());
-    let ranked = candidates.filter_map(|(at, it)| Some((it.rank(&host)?, at, it)));
+    let candidates = all.filter(|(_, it)| it.is_for_mesh() && it.has_routes_for(layer));
+    let ranked = candidates.filter_map(|(at, it)| Some((it.rank(&service.key.hostname)?, at, it)));
     let best = ranked.min_by_key(|(rank, at, it)| (Reverse(*rank), it.facts.created, *at))?;
     Some((best.1, best.2))
 }
 
 /// The named parts of a service; of several with one name, the first counts.
-fn subsets(cluster: &Cluster, name: &Name) -> Vec<Subset> {
-    let rules = cluster.destination_rules_of(name);
+fn subsets(cluster: &Cluster, service: &MeshService<'_>) -> Vec<Subset> {
+    let rules = cluster.destination_rules_of(service);
     let mut subsets: Vec<Subset> = Vec::new();
     for subset in rules.iter().flat_map(|(_, rule)| &rule.spec.subsets) {
         if subsets.iter().any(|it| it.name.as_ref() == subset.name) {

@@ -4,6 +4,7 @@ mod action;
 mod fault;
 mod matches;
 mod retry;
+mod streams;
 
 use std::sync::Arc;
 
@@ -11,7 +12,10 @@ use mesh_model::{Fault, Forward, HeaderChange, HttpMatch, HttpRule, Mirror, PerM
 
 use super::problem::{Problem, find_pattern_error};
 use crate::cluster::{Cluster, Name, VirtualService};
-use crate::objects::{HeaderOperations, Headers, HttpRouteEntry, MirrorPolicy};
+use crate::objects::{HeaderOperations, Headers, HttpRouteEntry, MirrorPolicy, Port};
+
+pub(super) use streams::translate as translate_streams;
+pub(crate) use streams::{find_problems as find_stream_problems, ports_named};
 
 /// What becomes of a VirtualService.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,8 +29,16 @@ pub(crate) struct Translation {
 struct Context<'a> {
     cluster: &'a Cluster,
     namespace: &'a str,
-    /// The port requests were made to; unknown when only the problems are asked for.
+    /// The port requests or connections were made to; unknown when only the problems are asked for.
     port: Option<u16>,
+}
+
+impl Context<'_> {
+    /// A match that names these gateways and this port, if it names any, can be one of a waypoint here.
+    fn concerns(self, gateways: &[String], port: Option<Port>) -> bool {
+        let for_mesh = gateways.is_empty() || gateways.iter().any(|it| it == "mesh");
+        for_mesh && port.is_none_or(|port| self.port.is_none_or(|it| it == port.0))
+    }
 }
 
 /// The rules for requests to one port of a bound service.

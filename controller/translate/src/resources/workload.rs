@@ -1,4 +1,7 @@
-//! Pods become workloads (api.md §5.1).
+//! Pods become workloads (api.md §5.1), and so do endpoints that are none.
+
+mod endpoint;
+mod entry;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,16 +12,17 @@ use mesh_model::{
 };
 
 use super::{authorization, peer_authentication};
-use crate::cluster::{Cluster, Facts, Name, Pod, Service, TargetPort};
+use crate::cluster::{Cluster, Facts, Name, Pod, ServiceObject, ServicePort, TargetPort};
 use crate::labels;
 
 /// The workload of that uid, unless its pod has no address (yet) or has run to its end.
 pub(super) fn derive(cluster: &Cluster, uid: &Uid) -> Option<Workload> {
-    let name = cluster.pod_of(uid)?;
+    let Some(name) = cluster.pod_of(uid) else {
+        return endpoint::derive(cluster, uid).or_else(|| entry::derive(cluster, uid));
+    };
     let pod = cluster.pods.get(&name).filter(|pod| !pod.finished && !pod.addresses.is_empty())?;
     let facts = &pod.facts;
-    let native_tunnel = facts.label(labels::TUNNEL) == Some("http");
-    let hbone = native_tunnel || facts.annotation(labels::REDIRECTION) == Some("enabled");
+    let (tunnel, native_tunnel) = tunnel(facts);
     let services = services(cluster, &name, pod);
     let settings = &cluster.settings;
     Some(Workload {
@@ -27,14 +31,14 @@ pub(super) fn derive(cluster: &Cluster, uid: &Uid) -> Option<Workload> {
         namespace: name.namespace.clone(),
         addresses: pod.addresses.clone(),
         network: facts.label(labels::NETWORK).map_or(settings.network.clone(), Arc::from),
-        tunnel: if hbone { TunnelProtocol::Hbone } else { TunnelProtocol::Tcp },
+        tunnel,
         native_tunnel,
         trust_domain: settings.trust_domain.clone(),
         service_account: pod.service_account.clone(),
         waypoint: cluster.attachment_of_pod(&name, pod).waypoint().map(|it| it.address),
         network_gateway: None,
         node: pod.node.clone(),
-        canonical_name: canonical_name(&name, pod),
+        canonical_name: canonical_name(facts, workload_name(&name, pod)),
         canonical_revision: canonical_revision(facts),
         // The peer marks every pod so, whatever owns it; dashboards count on it.
         kind: WorkloadKind::Pod,
@@ -46,26 +50,42 @@ pub(super) fn derive(cluster: &Cluster, uid: &Uid) -> Option<Workload> {
         labels: subset_labels(cluster, &services, facts),
         services,
         application_tunnel: application_tunnel(cluster, &name, pod),
-        locality: locality(cluster, pod),
+        locality: locality(cluster, &pod.node),
         network_mode: if pod.host_network { NetworkMode::HostNetwork } else { NetworkMode::Standard },
         capacity: 1,
     })
 }
 
-/// The services that select the pod, with the ports it has for them.
+/// How it takes traffic of the mesh, and whether it terminates tunnels itself.
+fn tunnel(facts: &Facts) -> (TunnelProtocol, bool) {
+    let native = facts.label(labels::TUNNEL) == Some("http");
+    match native || facts.annotation(labels::REDIRECTION) == Some("enabled") {
+        true => (TunnelProtocol::Hbone, native),
+        false => (TunnelProtocol::Tcp, false),
+    }
+}
+
+/// The services that select the pod, or name it in an EndpointSlice, with the ports it has for them.
 fn services(cluster: &Cluster, name: &Name, pod: &Pod) -> BTreeMap<NamespacedHostname, PortMap> {
     let selecting = cluster.services.in_namespace(&name.namespace);
     let selecting = selecting.filter(|(_, service)| service.selects(&pod.facts.labels));
-    selecting.map(|(at, service)| (cluster.host_key(at), port_map(service, pod))).collect()
+    let mut services = endpoint::services_of_pod(cluster, name);
+    services.extend(selecting.map(|(at, service)| (cluster.host_key(at), port_map(&service.ports, pod))));
+    let entries = cluster.service_entries.in_namespace(&name.namespace);
+    for (at, entry) in entries.filter(|(_, entry)| entry.selects(&pod.facts.labels)) {
+        let keys = cluster.services_of(ServiceObject::Entry(at, entry)).into_iter();
+        services.extend(keys.map(|key| (key, port_map(&entry.ports, pod))));
+    }
+    services
 }
 
 /// Ports whose name the pod does not have are left out (LB-03).
-fn port_map(service: &Service, pod: &Pod) -> PortMap {
+fn port_map(ports: &[ServicePort], pod: &Pod) -> PortMap {
     let resolve = |target: &TargetPort| match target {
         TargetPort::Number(number) => Some(*number),
         TargetPort::Name(wanted) => pod.named_ports.iter().find(|(name, _)| name == wanted).map(|it| it.1),
     };
-    service.ports.iter().filter_map(|port| Some((port.number, resolve(&port.target)?))).collect()
+    ports.iter().filter_map(|port| Some((port.number, resolve(&port.target)?))).collect()
 }
 
 fn workload_name(name: &Name, pod: &Pod) -> Arc<str> {
@@ -90,10 +110,9 @@ fn is_minute(text: &str) -> bool {
     (8..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn canonical_name(name: &Name, pod: &Pod) -> Arc<str> {
+fn canonical_name(facts: &Facts, workload_name: Arc<str>) -> Arc<str> {
     let labels = [labels::CANONICAL_NAME, labels::APP_NAME, "app"];
-    let label = labels.iter().find_map(|label| pod.facts.label(label));
-    label.map_or_else(|| workload_name(name, pod), Arc::from)
+    labels.iter().find_map(|label| facts.label(label)).map_or(workload_name, Arc::from)
 }
 
 fn canonical_revision(facts: &Facts) -> Arc<str> {
@@ -101,7 +120,7 @@ fn canonical_revision(facts: &Facts) -> Arc<str> {
     labels.iter().find_map(|label| facts.label(label)).unwrap_or("latest").into()
 }
 
-/// The policies that select the pod, by name.
+/// The policies that select the workload, by name.
 fn policies(cluster: &Cluster, name: &Name, facts: &Facts) -> Vec<PolicyKey> {
     let mut policies = authorization::selecting(cluster, &name.namespace, &facts.labels);
     policies.extend(peer_authentication::effective(cluster, &name.namespace, &facts.labels));
@@ -109,7 +128,7 @@ fn policies(cluster: &Cluster, name: &Name, facts: &Facts) -> Vec<PolicyKey> {
     policies
 }
 
-/// The labels by which subsets of the pod's services tell endpoints apart, and no others.
+/// The labels by which subsets of a workload's services tell endpoints apart, and no others.
 fn subset_labels(
     cluster: &Cluster,
     services: &BTreeMap<NamespacedHostname, PortMap>,
@@ -136,8 +155,8 @@ fn application_tunnel(cluster: &Cluster, name: &Name, pod: &Pod) -> Option<Appli
     Some(ApplicationTunnel { protocol, port: port.parse().ok()? })
 }
 
-fn locality(cluster: &Cluster, pod: &Pod) -> Locality {
-    let node = cluster.nodes.get(&pod.node);
+fn locality(cluster: &Cluster, node: &str) -> Locality {
+    let node = cluster.nodes.get(node);
     let part = |label| node.and_then(|node| node.facts.label(label)).unwrap_or_default().into();
     Locality { region: part(labels::REGION), zone: part(labels::ZONE), subzone: part(labels::SUBZONE) }
 }

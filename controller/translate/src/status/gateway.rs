@@ -4,7 +4,8 @@ use gateway_api::experimental::gateways::GatewayListeners;
 use serde::Serialize;
 
 use super::condition::{Condition, observe};
-use crate::cluster::{ADIT_CONTROLLER, Cluster, Gateway, ISTIO_CONTROLLER, Name};
+use super::own_waypoint;
+use crate::cluster::{ADIT_CONTROLLER, Cluster, Gateway, ISTIO_CONTROLLER, Name, Obstacle};
 
 /// The status of a Gateway.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,19 +45,24 @@ pub struct ListenerStatus {
 pub(super) fn derive(cluster: &Cluster, name: &Name) -> Option<GatewayStatus> {
     let gateway = cluster.gateways.get(name).filter(|gateway| cluster.is_waypoint(gateway))?;
     let valid = gateway.mesh_listener().is_some();
-    let mut conditions = vec![accepted(gateway, valid), programmed(cluster, name, gateway, valid)];
+    let mut conditions =
+        vec![accepted(cluster, name, gateway, valid), programmed(cluster, name, gateway, valid)];
     conditions.push(Condition::holds("ResolvedRefs", "ResolvedRefs", "All references resolved"));
+    conditions.extend(own_waypoint::derive(cluster, name, gateway));
     observe(&mut conditions, gateway.facts.generation);
     let addresses = if gateway.was_ready { addresses(cluster, name, gateway) } else { Vec::new() };
     let listeners = gateway.spec.listeners.iter().map(|it| listener(it, gateway.facts.generation));
     Some(GatewayStatus { addresses, conditions, listeners: listeners.collect() })
 }
 
-fn accepted(gateway: &Gateway, valid: bool) -> Condition {
+fn accepted(cluster: &Cluster, name: &Name, gateway: &Gateway, valid: bool) -> Condition {
+    if let Some(Obstacle::Parameters(message)) = cluster.obstacle_of(name) {
+        return Condition::fails("Accepted", "InvalidParameters", message);
+    }
     let parameters = gateway.spec.infrastructure.as_ref().and_then(|it| it.parameters_ref.as_ref());
-    if parameters.is_some() {
+    if parameters.is_some() && !cluster.reads_parameters() {
         let message =
-            "spec.infrastructure.parametersRef: is not supported by this release; the waypoint runs without";
+            "spec.infrastructure.parametersRef: is read in a cluster only; the waypoint runs without";
         return Condition::fails("Accepted", "InvalidParameters", message);
     }
     if !valid {
@@ -70,6 +76,14 @@ fn programmed(cluster: &Cluster, name: &Name, gateway: &Gateway, valid: bool) ->
     let service = Name::new(name.namespace.clone(), gateway.generated_name(name));
     if !valid {
         return Condition::fails("Programmed", "Invalid", "No listener is usable");
+    }
+    match cluster.obstacle_of(name) {
+        Some(Obstacle::Parameters(_)) => {
+            let message = "The parameters are invalid, see Accepted; what was deployed before stays as it is";
+            return Condition::fails("Programmed", "Invalid", message);
+        }
+        Some(Obstacle::Objects(message)) => return Condition::fails("Programmed", "Invalid", message),
+        None => {}
     }
     if cluster.serves(name, gateway) || (gateway.was_ready && !gateway.addresses.is_empty()) {
         let host = cluster.hostname(&service);

@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, observe};
 use crate::cluster::{Attachment, Cluster, Name};
-use crate::objects::{AuthorizationPolicySpec, PolicyAction, TargetRef};
+use crate::objects::{AuthorizationPolicySpec, Kind, ObjectKey, PolicyAction, TargetRef};
 use crate::resources::convert;
 
 const ZTUNNEL: &str = "ZtunnelAccepted";
@@ -64,13 +64,8 @@ fn check_target(cluster: &Cluster, policy: &Name, target: &TargetRef) -> Result<
         return Err(("Invalid", "the target has to be in the policy's namespace".to_owned()));
     }
     match (target.group.as_str(), target.kind.as_str()) {
-        ("" | "core", "Service") => {
-            let service = cluster.services.get(&name).ok_or_else(not_found)?;
-            match cluster.attachment_of_service(&name, service) {
-                Attachment::Bound(_) => Ok(()),
-                _ => Err(("AncestorNotBound", format!("Service {name} uses no waypoint"))),
-            }
-        }
+        ("" | "core", "Service") => check_service(cluster, &name.key(Kind::Service)),
+        ("networking.istio.io", "ServiceEntry") => check_service(cluster, &name.key(Kind::ServiceEntry)),
         ("gateway.networking.k8s.io", "Gateway") => match cluster.gateways.get(&name) {
             Some(gateway) if cluster.is_waypoint(gateway) => Ok(()),
             Some(_) => Err(("Invalid", format!("Gateway {name} is not a waypoint"))),
@@ -91,8 +86,19 @@ fn check_target(cluster: &Cluster, policy: &Name, target: &TargetRef) -> Result<
         }
         (group, kind) => Err((
             "Invalid",
-            format!("{kind} of group {group:?} cannot be targeted; use a Service or a Gateway"),
+            format!(
+                "{kind} of group {group:?} cannot be targeted; use a Service, a ServiceEntry or a Gateway"
+            ),
         )),
+    }
+}
+
+fn check_service(cluster: &Cluster, key: &ObjectKey) -> Result<(), (&'static str, String)> {
+    let object = cluster.find_service_object(key);
+    let object = object.ok_or_else(|| ("TargetNotFound", format!("there is no {key}")))?;
+    match cluster.attachment_of_service(object) {
+        Attachment::Bound(_) => Ok(()),
+        _ => Err(("AncestorNotBound", format!("{key} uses no waypoint"))),
     }
 }
 

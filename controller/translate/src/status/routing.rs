@@ -3,21 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::condition::{Condition, observe, of_problems};
-use crate::cluster::{Cluster, DestinationRule, Name, VirtualService};
+use crate::cluster::{Cluster, DestinationRule, MeshService, Name, ServiceObject, VirtualService};
 use crate::resources::{
-    Problem, Reason, attached_ports, namespaces_in_force, routes_in_force, translate_virtual_service,
-    winning_virtual_service,
+    Layer, Problem, Reason, find_stream_problems, namespaces_in_force, ports_left, stream_ports_named,
+    translate_virtual_service, winning_virtual_service,
 };
 
 pub(super) fn derive_virtual_service(cluster: &Cluster, name: &Name) -> Option<Vec<Condition>> {
     let object = cluster.virtual_services.get(name)?;
     let mut problems = translate_virtual_service(cluster, name, object, None).problems;
     problems.extend(missing_subsets(cluster, name, object));
-    for (field, entries) in [("spec.tcp", &object.spec.tcp), ("spec.tls", &object.spec.tls)] {
-        if !entries.is_empty() {
-            problems.push(Problem::unsupported(field, "is not supported by this release; it is left out"));
-        }
-    }
+    problems.extend(find_stream_problems(cluster, name, object));
     let mut conditions = vec![virtual_service_accepted(cluster, name, object)];
     conditions.extend(of_problems(&problems));
     observe(&mut conditions, object.facts.generation);
@@ -25,36 +21,70 @@ pub(super) fn derive_virtual_service(cluster: &Cluster, name: &Name) -> Option<V
 }
 
 fn virtual_service_accepted(cluster: &Cluster, name: &Name, object: &VirtualService) -> Condition {
-    let fails = |reason, message: String| Condition::fails("Accepted", reason, message);
     if !object.is_for_mesh() {
         let message = "spec.gateways: does not name the gateway \"mesh\", so no waypoint uses it";
-        return fails("NotForMesh", message.into());
+        return Condition::fails("Accepted", "NotForMesh", message);
     }
-    let mut outcome = fails("NoMatchingService", "spec.hosts: no service has one of these names".into());
-    for at in &object.hosts.iter().flat_map(|host| host.services(cluster)).collect::<BTreeSet<_>>() {
-        let Some(service) = cluster.services.get(at).filter(|service| !service.external_name) else {
+    let layers = [Layer::Requests, Layer::Streams].into_iter().filter(|layer| object.has_routes_for(*layer));
+    let outcomes = layers.map(|layer| (layer, of_layer(cluster, name, object, layer)));
+    let (in_force, without): (Vec<_>, Vec<_>) = outcomes.partition(|(_, it)| it.is_ok());
+    let fields = |layer| match layer {
+        Layer::Requests => "spec.http",
+        Layer::Streams => "spec.tls and spec.tcp",
+    };
+    let reasons = without.into_iter().filter_map(|(layer, it)| Some((layer, it.err()?))).collect::<Vec<_>>();
+    match (in_force.first(), reasons.into_iter().next()) {
+        (_, None) => Condition::holds("Accepted", "Accepted", "The routes are in force"),
+        (Some(_), Some((layer, (_, message)))) => {
+            let message = format!("The routes are in force, but for {}: {message}", fields(layer));
+            Condition::holds("Accepted", "Accepted", message)
+        }
+        (None, Some((_, (reason, message)))) => Condition::fails("Accepted", reason, message),
+    }
+}
+
+/// Whether the routes for a layer are in force at some service, or why at none.
+fn of_layer(
+    cluster: &Cluster,
+    name: &Name,
+    object: &VirtualService,
+    layer: Layer,
+) -> Result<(), (&'static str, String)> {
+    let mut outcome = Err(("NoMatchingService", "spec.hosts: no service has one of these names".to_owned()));
+    let hostnames: BTreeSet<_> = object.hosts.iter().flat_map(|host| host.hostnames(cluster)).collect();
+    for service in hostnames.iter().flat_map(|hostname| cluster.services_of_hostname(hostname)) {
+        let at = service.object.key();
+        if !namespaces_in_force(cluster, service.object).contains(&name.namespace) {
+            let message = format!("{at} and its waypoint are in other namespaces");
+            outcome = Err(("NoMatchingService", message));
             continue;
+        }
+        let winner = winning_virtual_service(cluster, &service, layer).map(|(name, _)| name);
+        let left = ports_left(cluster, service.object, layer);
+        outcome = match (winner, layer) {
+            (Some(winner), _) if winner != name => {
+                Err(("Overridden", format!("VirtualService {winner} decides about {at}")))
+            }
+            (_, Layer::Streams) if !has_streams(object, service.object) => {
+                let message =
+                    format!("every port of {at} that they are for declares HTTP, which http routes are for");
+                Err(("NoMatchingService", message))
+            }
+            (Some(_), _) if !left.is_empty() => return Ok(()),
+            (_, Layer::Requests) => Err(("Overridden", format!("HTTPRoutes decide about {at}"))),
+            (_, Layer::Streams) => {
+                Err(("Overridden", format!("routes of the Gateway API decide about {at}")))
+            }
         };
-        if !namespaces_in_force(cluster, at, service).contains(&name.namespace) {
-            let message = format!("Service {at} and its waypoint are in other namespaces");
-            outcome = fails("NoMatchingService", message);
-            continue;
-        }
-        let winner = winning_virtual_service(cluster, at, service).map(|(name, _)| name);
-        let routes = routes_in_force(cluster, at, service);
-        let routed: BTreeSet<u16> =
-            routes.flat_map(|(it, route)| attached_ports(at, service, it, route)).collect();
-        match winner {
-            Some(winner) if winner == name && routed.len() < service.ports.len() => {
-                return Condition::holds("Accepted", "Accepted", "The routes are in force");
-            }
-            Some(winner) if winner != name => {
-                outcome = fails("Overridden", format!("VirtualService {winner} decides about Service {at}"));
-            }
-            _ => outcome = fails("Overridden", format!("HTTPRoutes decide about Service {at}")),
-        }
     }
     outcome
+}
+
+/// Whether some port that its routes for connections are for can have any.
+fn has_streams(object: &VirtualService, service: ServiceObject<'_>) -> bool {
+    let named = stream_ports_named(object);
+    let concerned = |port: u16| named.as_ref().is_none_or(|named| named.contains(&port));
+    service.ports().iter().any(|port| concerned(port.number) && Layer::Streams.is_on(port))
 }
 
 /// Destinations whose subset no DestinationRule declares; no endpoint is in such a subset.
@@ -62,9 +92,9 @@ fn missing_subsets(cluster: &Cluster, name: &Name, object: &VirtualService) -> V
     let mut problems = Vec::new();
     for (field, destination) in object.destinations() {
         let Some(subset) = &destination.subset else { continue };
-        let service = cluster.settings.service_named(&name.namespace, &destination.host);
+        let hostname = cluster.settings.hostname_meant(&name.namespace, &destination.host);
         // Of a service that does not exist, that is said already.
-        let Some(service) = service.filter(|it| cluster.services.get(it).is_some()) else { continue };
+        let Some(service) = cluster.resolve_hostname(&name.namespace, &hostname) else { continue };
         let rules = cluster.destination_rules_of(&service);
         let mut declared = rules.iter().flat_map(|(_, rule)| &rule.spec.subsets);
         if !declared.any(|it| it.name == *subset) {
@@ -85,13 +115,15 @@ pub(super) fn derive_destination_rule(cluster: &Cluster, name: &Name) -> Option<
 }
 
 fn destination_rule_accepted(cluster: &Cluster, name: &Name, object: &DestinationRule) -> Condition {
-    let mut services = object.host.services(cluster);
-    services.retain(|at| cluster.services.get(at).is_some());
+    let hostnames = object.host.hostnames(cluster);
+    let services = hostnames.iter().flat_map(|hostname| cluster.services_of_hostname(hostname));
+    let services: Vec<MeshService<'_>> = services.collect();
     if services.is_empty() {
         let message = format!("spec.host: no service has the name {:?}", object.spec.host);
         return Condition::fails("Accepted", "NoMatchingService", message);
     }
-    let in_force = |at: &Name| cluster.destination_rules_of(at).iter().any(|(rule, _)| *rule == name);
+    let in_force =
+        |at: &MeshService<'_>| cluster.destination_rules_of(at).iter().any(|(rule, _)| *rule == name);
     match services.iter().any(in_force) {
         true => Condition::holds("Accepted", "Accepted", "The rule is in force"),
         false => {

@@ -1,5 +1,8 @@
 //! Objects that have much to do with each other: few names, many ways to refer to them.
 
+#[path = "entries.rs"]
+mod entries;
+
 use controller_translate::{Kind, Object};
 use serde_json::{Value, json};
 
@@ -56,11 +59,19 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::Service,
         Kind::GatewayClass,
         Kind::Gateway,
+        Kind::EndpointSlice,
         Kind::HttpRoute,
+        Kind::GrpcRoute,
+        Kind::TcpRoute,
+        Kind::TlsRoute,
         Kind::VirtualService,
         Kind::DestinationRule,
         Kind::AuthorizationPolicy,
         Kind::PeerAuthentication,
+        Kind::Telemetry,
+        Kind::ServiceEntry,
+        Kind::ServiceEntry,
+        Kind::WorkloadEntry,
     ];
     let kind = c.of(&kinds);
     let namespace = c.of(&NAMESPACES);
@@ -71,12 +82,18 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::Pod => pod(c),
         Kind::Service => service(c),
         Kind::Gateway => gateway(c),
+        Kind::EndpointSlice => endpoint_slice(c),
         Kind::HttpRoute => http_route(c),
+        Kind::GrpcRoute => grpc_route(c),
+        Kind::TcpRoute | Kind::TlsRoute => stream_route(c),
         Kind::VirtualService => virtual_service(c),
         Kind::DestinationRule => destination_rule(c),
         Kind::AuthorizationPolicy => authorization_policy(c),
         Kind::PeerAuthentication => peer_authentication(c),
-        Kind::ServiceAccount | Kind::Deployment => unreachable!("not drawn"),
+        Kind::Telemetry => telemetry(c),
+        Kind::ServiceEntry => entries::service_entry(c),
+        Kind::WorkloadEntry => entries::workload_entry(c),
+        _ => unreachable!("not drawn"),
     };
     if kind.is_namespaced() {
         value["metadata"]["namespace"] = namespace.into();
@@ -89,6 +106,11 @@ pub(crate) fn object(c: &mut Choice) -> Object {
     }
     value["metadata"]["creationTimestamp"] = c.of(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]).into();
     Object::from_value(kind, value).unwrap()
+}
+
+fn telemetry(c: &mut Choice) -> Value {
+    let spec = c.maybe(|_| json!({ "selector": { "matchLabels": { "app": "a" } } }));
+    json!({ "metadata": { "name": c.of(&["p", "q"]) }, "spec": spec.unwrap_or(json!({})) })
 }
 
 fn gateway_class(c: &mut Choice) -> Value {
@@ -119,9 +141,9 @@ fn service(c: &mut Choice) -> Value {
         labels["gateway.networking.k8s.io/gateway-name"] = "w".into();
     }
     let kind = c.of(&["ClusterIP", "ClusterIP", "ClusterIP", "ExternalName"]);
-    let second = c.maybe(|_| json!({ "name": "other", "port": 81, "targetPort": "web" }));
-    let ports: Vec<Value> =
-        [Some(json!({ "name": "http", "port": 80 })), second].into_iter().flatten().collect();
+    let second = c.maybe(|c| json!({ "name": c.of(&["other", "tcp-b"]), "port": 81, "targetPort": "web" }));
+    let first = json!({ "name": c.of(&["http", "http", "tls"]), "port": 80 });
+    let ports: Vec<Value> = [Some(first), second].into_iter().flatten().collect();
     let ip = c.of(&["10.96.0.1", "10.96.0.1", "None"]);
     json!({
         "metadata": { "name": name, "labels": labels },
@@ -154,13 +176,23 @@ fn backend(c: &mut Choice) -> Value {
     if let Some(namespace) = c.maybe(|c| c.of(&NAMESPACES)) {
         backend["namespace"] = namespace.into();
     }
+    match c.below(6) {
+        0 => entries::make_entry(&mut backend),
+        1 => entries::make_host(&mut backend, c),
+        _ => {}
+    }
     backend
 }
 
 fn http_route(c: &mut Choice) -> Value {
-    let kind = c.of(&["Service", "Service", "Service", "Gateway"]);
+    let kind = c.of(&["Service", "Service", "ServiceEntry", "Gateway"]);
     let mut parent = json!({ "kind": kind, "name": c.of(&SERVICES) });
-    parent["group"] = if kind == "Service" { "" } else { "gateway.networking.k8s.io" }.into();
+    parent["group"] = match kind {
+        "Service" => "",
+        "ServiceEntry" => "networking.istio.io",
+        _ => "gateway.networking.k8s.io",
+    }
+    .into();
     if let Some(namespace) = c.maybe(|c| c.of(&NAMESPACES)) {
         parent["namespace"] = namespace.into();
     }
@@ -177,9 +209,45 @@ fn http_route(c: &mut Choice) -> Value {
     })
 }
 
+fn grpc_route(c: &mut Choice) -> Value {
+    let mut route = http_route(c);
+    route["spec"]["rules"][0]["matches"] = json!([{ "method": { "service": c.of(&["a.B", "c.D"]) } }]);
+    route
+}
+
+fn stream_route(c: &mut Choice) -> Value {
+    let mut route = http_route(c);
+    let backends = route["spec"]["rules"][0]["backendRefs"].take();
+    route["spec"]["rules"] = json!([{ "backendRefs": backends }]);
+    if let Some(name) = c.maybe(|c| c.of(&["a.example", "*.example"])) {
+        route["spec"]["hostnames"] = json!([name]);
+    }
+    route
+}
+
+fn endpoint_slice(c: &mut Choice) -> Value {
+    let mut endpoint = json!({
+        "addresses": [c.of(&["10.9.0.1", "10.9.0.2"])], "nodeName": "node",
+        "conditions": { "ready": c.of(&[true, false]) }
+    });
+    if let Some(pod) = c.maybe(|c| c.of(&["p", "q"])) {
+        endpoint["targetRef"] = json!({ "kind": "Pod", "name": pod });
+    }
+    let mut labels = json!({ "kubernetes.io/service-name": c.of(&SERVICES) });
+    if c.below(4) == 0 {
+        labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io".into();
+    }
+    json!({
+        "metadata": { "name": c.of(&["t", "u"]), "labels": labels },
+        "addressType": "IPv4", "endpoints": [endpoint], "ports": [{ "name": "http", "port": 8080 }]
+    })
+}
+
 fn host(c: &mut Choice) -> String {
-    match c.below(4) {
+    match c.below(6) {
         0 => "*".to_owned(),
+        3 => entries::host(c),
+        4 => "*.example".to_owned(),
         1 => format!("*.{}.svc.cluster.local", c.of(&NAMESPACES)),
         2 => format!("{}.{}.svc.cluster.local", c.of(&SERVICES), c.of(&NAMESPACES)),
         _ => c.of(&SERVICES).to_owned(),
@@ -194,10 +262,22 @@ fn virtual_service(c: &mut Choice) -> Value {
     if let Some(port) = c.maybe(|c| c.of(&[80, 81])) {
         destination["port"] = json!({ "number": port });
     }
-    json!({
-        "metadata": { "name": c.of(&["h", "i"]) },
-        "spec": { "hosts": [host(c)], "http": [{ "route": [{ "destination": destination }] }] }
-    })
+    let mut spec = json!({ "hosts": [host(c)] });
+    let route = json!([{ "destination": destination }]);
+    if c.below(3) > 0 {
+        spec["http"] = json!([{ "route": route }]);
+    }
+    if c.below(3) == 0 {
+        let mut matched = json!({});
+        if let Some(port) = c.maybe(|c| c.of(&[80, 81])) {
+            matched["port"] = port.into();
+        }
+        spec["tcp"] = json!([{ "match": [matched], "route": route }]);
+    }
+    if c.below(3) == 0 {
+        spec["tls"] = json!([{ "match": [{ "sniHosts": [c.of(&["*", "a.example"])] }], "route": route }]);
+    }
+    json!({ "metadata": { "name": c.of(&["h", "i"]) }, "spec": spec })
 }
 
 fn destination_rule(c: &mut Choice) -> Value {
@@ -212,7 +292,8 @@ fn selector(c: &mut Choice) -> Option<Value> {
 }
 
 fn authorization_policy(c: &mut Choice) -> Value {
-    let target = c.maybe(|c| match c.below(2) {
+    let target = c.maybe(|c| match c.below(3) {
+        2 => json!([{ "group": "networking.istio.io", "kind": "ServiceEntry", "name": c.of(&SERVICES) }]),
         0 => json!([{ "group": "", "kind": "Service", "name": c.of(&SERVICES) }]),
         _ => json!([{ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": c.of(&WAYPOINTS) }]),
     });

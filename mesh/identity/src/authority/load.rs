@@ -37,7 +37,7 @@ impl Authority {
         let key = PrivateKeyDer::from_pem_slice(files.key.as_bytes())
             .map_err(|error| invalid(format!("ca-key.pem holds no private key: {error}")))?;
         let key = KeyPair::try_from(&key).map_err(|error| invalid(format!("ca-key.pem: {error}")))?;
-        let not_after = check_signer(own, &key)?;
+        let (not_before, not_after) = check_signer(own, &key)?;
         let roots = read_certificates("root-cert.pem", files.root)?;
         if roots.is_empty() {
             return Err(invalid("root-cert.pem holds no certificate"));
@@ -53,13 +53,14 @@ impl Authority {
             certificate_pem: encode_certificate(own),
             intermediates: intermediates.iter().map(|der| encode_certificate(der)).collect(),
             root_pem: roots.iter().map(|der| encode_certificate(der)).collect(),
+            not_before,
             not_after,
         };
         authority.try_out(&intermediates, roots)?;
         Ok(authority)
     }
 
-    fn try_out(
+    pub(super) fn try_out(
         &self,
         intermediates: &[CertificateDer<'_>],
         roots: Vec<CertificateDer<'static>>,
@@ -83,8 +84,11 @@ impl Authority {
     }
 }
 
-/// The end of the certificate's validity, if it may sign and is over this key.
-fn check_signer(der: &CertificateDer<'_>, key: &KeyPair) -> Result<SystemTime, InvalidAuthority> {
+/// The certificate's validity, if it may sign and is over this key.
+fn check_signer(
+    der: &CertificateDer<'_>,
+    key: &KeyPair,
+) -> Result<(SystemTime, SystemTime), InvalidAuthority> {
     let (_, parsed) =
         X509Certificate::from_der(der).map_err(|error| invalid(format!("ca-cert.pem: {error}")))?;
     if !parsed.is_ca() {
@@ -93,10 +97,14 @@ fn check_signer(der: &CertificateDer<'_>, key: &KeyPair) -> Result<SystemTime, I
     if parsed.public_key().raw != key.subject_public_key_info() {
         return Err(invalid("ca-key.pem is not the key of ca-cert.pem"));
     }
-    Ok(parsed.validity.not_after.to_datetime().into())
+    let validity = &parsed.validity;
+    Ok((validity.not_before.to_datetime().into(), validity.not_after.to_datetime().into()))
 }
 
-fn read_certificates(file: &str, text: &str) -> Result<Vec<CertificateDer<'static>>, InvalidAuthority> {
+pub(super) fn read_certificates(
+    file: &str,
+    text: &str,
+) -> Result<Vec<CertificateDer<'static>>, InvalidAuthority> {
     CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<_, _>>()
         .map_err(|error| invalid(format!("{file} is not PEM: {error}")))

@@ -39,6 +39,19 @@ async fn id_03_the_call_says_who_asks_for_whom_and_how_long() {
 }
 
 #[tokio::test]
+async fn the_own_identity_is_asked_for_without_impersonation_and_no_other() {
+    let mut server = Server::start(Arc::new(authority()), &[], false).await;
+    let client = client(&format!("http://{}", server.address), TokenSource::None);
+    let client = client.with_own_identity(workload("way"));
+    for (name, impersonates) in [("way", false), ("web", true)] {
+        let csr = KeyRequest::generate(&workload(name)).unwrap();
+        client.sign(&workload(name), csr.csr_pem()).await.unwrap();
+        let request = server.requests.recv().await.unwrap();
+        assert_eq!(request.get_ref().metadata.is_some(), impersonates, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_carries_the_reason_of_the_ca() {
     let server = Server::start(Arc::new(authority()), &[], false).await;
     let client = client(&format!("http://{}", server.address), TokenSource::None);

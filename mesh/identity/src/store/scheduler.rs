@@ -149,6 +149,15 @@ impl Entry {
         self.state.send_replace(State::Available(Arc::new(certificate)));
     }
 
+    /// Spread, since all proxies of a cluster notice at once.
+    pub(super) fn retry_soon(&mut self, now: SystemTime) {
+        if let Next::At(time) = self.next
+            && self.backoff > Duration::ZERO
+        {
+            self.next = Next::At(time.min(now + FIRST_BACKOFF.mul_f64(rand::random_range(0.0..=1.0))));
+        }
+    }
+
     fn failed(&mut self, identity: &Identity, error: &RequestError, now: SystemTime) {
         self.backoff = (self.backoff * 2).clamp(FIRST_BACKOFF, LONGEST_BACKOFF);
         let delay = self.backoff.mul_f64(rand::random_range(BACKOFF_SPREAD)).min(LONGEST_BACKOFF);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 use tonic::Status;
 
 use super::*;
@@ -191,6 +191,44 @@ async fn id_07_success_resets_the_backoff() {
     sleep(Duration::from_secs(LIFETIME as u64)).await;
     let calls = ca.calls();
     assert!(calls[before + 1].1 - calls[before].1 < Duration::from_millis(1300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn up_11_a_ca_that_is_back_is_asked_soon_and_only_for_what_it_owes() {
+    let ca = FakeCa::new(100);
+    let store = store(&ca, 8);
+    store.fetch(&workload("served")).await.unwrap();
+    ca.failing.store(true, Ordering::SeqCst);
+    assert!(store.fetch(&workload("owed")).await.is_err());
+    // Five minutes of failures: the next try is far away.
+    sleep(Duration::from_secs(300)).await;
+    ca.failing.store(false, Ordering::SeqCst);
+    let (asked, back) = (ca.calls().len(), Instant::now());
+    store.retry_soon();
+    store.arrival(&workload("owed")).await;
+    assert!(back.elapsed() <= Duration::from_secs(1), "{:?}", back.elapsed());
+    store.retry_soon();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(ca.calls().len(), asked + 1, "nobody else is owed anything");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arrival_is_waited_for_past_failures() {
+    let ca = FakeCa::new(usize::MAX >> 4);
+    let store = store(&ca, 8);
+    ca.failing.store(true, Ordering::SeqCst);
+    let (web, gone) = (workload("web"), workload("gone"));
+    let mut arrival = Box::pin(store.arrival(&web));
+    assert!(timeout(Duration::from_secs(20), &mut arrival).await.is_err(), "there is none yet");
+    ca.failing.store(false, Ordering::SeqCst);
+    arrival.await;
+    assert!(store.find(&web).is_some());
+    store.arrival(&web).await;
+    ca.failing.store(true, Ordering::SeqCst);
+    let mut never = Box::pin(store.arrival(&gone));
+    assert!(timeout(Duration::from_secs(20), &mut never).await.is_err());
+    store.forget(&gone);
+    never.await;
 }
 
 #[tokio::test(start_paused = true)]

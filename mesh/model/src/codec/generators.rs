@@ -1,6 +1,7 @@
 //! Random values of the model, for round trips.
 
 pub(super) mod route;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

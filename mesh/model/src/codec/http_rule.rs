@@ -24,9 +24,7 @@ pub(super) fn decode(wire: proto::HttpRule) -> Result<HttpRule, DecodeError> {
         request_headers: at("request_headers", decode_header_change(wire.request_headers))?,
         response_headers: at("response_headers", decode_header_change(wire.response_headers))?,
         action: match required("action", wire.action)? {
-            Action::Forward(wire) => RuleAction::Forward(Forward {
-                backends: at("forward", each("backends", wire.backends, decode_backend))?,
-            }),
+            Action::Forward(wire) => at("forward", decode_forward(wire)).map(RuleAction::Forward)?,
             Action::Redirect(wire) => at("redirect", decode_redirect(wire)).map(RuleAction::Redirect)?,
             Action::DirectResponse(wire) => {
                 at("direct_response", decode_direct_response(wire)).map(RuleAction::DirectResponse)?
@@ -57,9 +55,7 @@ pub(super) fn encode(rule: &HttpRule) -> proto::HttpRule {
         fault: encode_fault(&rule.fault),
         mirrors: rule.mirrors.iter().map(encode_mirror).collect(),
         action: Some(match &rule.action {
-            RuleAction::Forward(forward) => Action::Forward(proto::Forward {
-                backends: forward.backends.iter().map(encode_backend).collect(),
-            }),
+            RuleAction::Forward(forward) => Action::Forward(encode_forward(forward)),
             RuleAction::Redirect(redirect) => Action::Redirect(encode_redirect(redirect)),
             RuleAction::DirectResponse(response) => Action::DirectResponse(proto::DirectResponse {
                 status: response.status.into(),
@@ -67,6 +63,14 @@ pub(super) fn encode(rule: &HttpRule) -> proto::HttpRule {
             }),
         }),
     }
+}
+
+pub(super) fn decode_forward(wire: proto::Forward) -> Result<Forward, DecodeError> {
+    Ok(Forward { backends: each("backends", wire.backends, decode_backend)? })
+}
+
+pub(super) fn encode_forward(forward: &Forward) -> proto::Forward {
+    proto::Forward { backends: forward.backends.iter().map(encode_backend).collect() }
 }
 
 fn decode_backend(wire: proto::Backend) -> Result<Backend, DecodeError> {

@@ -6,7 +6,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{each, named, parse_message, port};
-use super::http_rule;
+use super::{http_rule, stream_rule};
 use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 /// The type URL of these resources.
@@ -47,7 +47,8 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
 
 fn decode_port(wire: proto::PortConfig) -> Result<(u16, PortConfig), DecodeError> {
     let http_rules = each("http_rules", wire.http_rules, http_rule::decode)?;
-    Ok((port("port", wire.port)?, PortConfig { http_rules, governed: wire.governed }))
+    let stream_rules = each("stream_rules", wire.stream_rules, stream_rule::decode)?;
+    Ok((port("port", wire.port)?, PortConfig { http_rules, governed: wire.governed, stream_rules }))
 }
 
 fn encode_port((number, config): (&u16, &PortConfig)) -> proto::PortConfig {
@@ -55,6 +56,7 @@ fn encode_port((number, config): (&u16, &PortConfig)) -> proto::PortConfig {
         port: (*number).into(),
         http_rules: config.http_rules.iter().map(http_rule::encode).collect(),
         governed: config.governed,
+        stream_rules: config.stream_rules.iter().map(stream_rule::encode).collect(),
     }
 }
 

@@ -90,3 +90,41 @@ fn a_source_address_is_bound_and_its_port_left_to_the_kernel() {
         assert_ne!(peer.port(), 0);
     });
 }
+
+#[test]
+fn datagrams_go_to_and_fro_and_only_the_peer_is_heard() {
+    let server = bind_udp("127.0.0.1:0".parse().unwrap(), &SocketOptions::plain()).unwrap();
+    let client = connect_udp(server.local_addr().unwrap(), &SocketOptions::plain()).unwrap();
+    server.set_nonblocking(false).unwrap();
+    client.send(b"ping").unwrap();
+    let mut buffer = [0; 16];
+    let (length, from) = server.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..length], from), (&b"ping"[..], client.local_addr().unwrap()));
+    let stranger = bind_udp("127.0.0.1:0".parse().unwrap(), &SocketOptions::plain()).unwrap();
+    stranger.send_to(b"false", from).unwrap();
+    server.send_to(b"pong", from).unwrap();
+    client.set_nonblocking(false).unwrap();
+    assert_eq!(client.recv(&mut buffer).unwrap(), 4);
+    assert_eq!(&buffer[..4], b"pong");
+}
+
+#[test]
+fn two_datagram_sockets_share_a_port_only_when_both_ask() {
+    let shared = SocketOptions { reuse_port: true, ..SocketOptions::plain() };
+    let first = bind_udp("127.0.0.1:0".parse().unwrap(), &shared).unwrap();
+    let address = first.local_addr().unwrap();
+    bind_udp(address, &shared).unwrap();
+    let refused = bind_udp(address, &SocketOptions::plain()).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+}
+
+#[test]
+fn dns_16_a_wildcard_v6_socket_takes_v4_datagrams() {
+    let server = bind_udp("[::]:0".parse().unwrap(), &SocketOptions::plain()).unwrap();
+    let port = server.local_addr().unwrap().port();
+    let client = connect_udp((Ipv4Addr::LOCALHOST, port).into(), &SocketOptions::plain()).unwrap();
+    server.set_nonblocking(false).unwrap();
+    client.send(b"4").unwrap();
+    let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+    assert_eq!(canonical(from), client.local_addr().unwrap());
+}

@@ -331,3 +331,45 @@ fn lb_11_the_other_network_takes_over_when_nobody_here_is_healthy() {
     writer.change(|edit| edit.insert_workload(Workload { health, ..endpoint("one", "10.0.0.1", "web") }));
     assert!(matches!(from_client(&reader.snapshot(), VIP), Ok(NextHop::Gateway(_))));
 }
+
+/// An endpoint of `web` that is known by its host name alone.
+fn named() -> Workload {
+    Workload {
+        addresses: Vec::new(),
+        hostname: "www.example.com".into(),
+        ..endpoint("named", "10.0.0.3", "web")
+    }
+}
+
+#[test]
+fn dns_25_an_endpoint_known_by_name_alone_is_found_and_has_to_be_looked_up() {
+    let snapshot = snapshot(|edit| {
+        edit.insert_service(service("web", &["10.96.0.1"]));
+        edit.insert_workload(named());
+    });
+    let Ok(NextHop::Named(hop)) = from_client(&snapshot, VIP) else { panic!("no name") };
+    assert_eq!((&*hop.workload.hostname, &*hop.service.name), ("www.example.com", "web"));
+    let endpoint = hop.at(ip("::ffff:192.0.2.1"));
+    assert_eq!(endpoint.address, SocketAddr::new(ip("192.0.2.1"), hop.port));
+    assert_eq!(texts(&endpoint.accepted), ["spiffe://td/ns/prod/sa/named"]);
+    assert_eq!((endpoint.tunnel, endpoint.service.as_ref()), (TunnelProtocol::Hbone, Some(&hop.service)));
+}
+
+#[test]
+fn dns_25_an_endpoint_known_by_name_is_one_of_all_but_none_on_another_network() {
+    let snapshot = mesh(|edit| edit.insert_workload(named()));
+    let is_named = || matches!(from_client(&snapshot, VIP), Ok(NextHop::Named(_)));
+    let count = (0..200).filter(|_| is_named()).count();
+    assert!((1..200).contains(&count), "{count} of 200");
+    let elsewhere = mesh(|edit| edit.insert_workload(Workload { network: "elsewhere".into(), ..named() }));
+    for _ in 0..50 {
+        assert_eq!(&*direct(from_client(&elsewhere, VIP)).workload.name, "one");
+    }
+    // Who chooses among addresses does not get it.
+    let web = snapshot.find_service_by_key(&key("web")).unwrap();
+    for _ in 0..50 {
+        let source = pod("client", "10.0.0.100");
+        let chosen = crate::balance::choose(&snapshot, &source, &web, 80, ip("10.96.0.1"), |_| true).unwrap();
+        assert_eq!(&*chosen.workload.name, "one");
+    }
+}

@@ -189,9 +189,11 @@ fn compare(snapshot: &Snapshot, plain: &Plain) -> Result<(), TestCaseError> {
 
 /// How many entries all indices have together.
 fn count_entries(snapshot: &Snapshot) -> usize {
-    let Snapshot { workloads, services, endpoints, policies, configs } = snapshot;
+    let Snapshot { workloads, services, endpoints, policies, configs, left_by_workloads, left_by_services } =
+        snapshot;
     let sizes = workloads.sizes().into_iter().chain(services.sizes()).chain(endpoints.sizes());
-    sizes.chain(policies.sizes()).chain([configs.size()]).sum()
+    let former = [left_by_workloads.size(), left_by_services.size()];
+    sizes.chain(policies.sizes()).chain([configs.size()]).chain(former).sum()
 }
 
 proptest! {

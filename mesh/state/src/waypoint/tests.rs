@@ -95,3 +95,54 @@ fn wp_14_of_services_that_share_an_address_the_bound_one_is_served() {
     let served = find_served(&snapshot, &waypoint(), &address("10.96.0.1"));
     assert_eq!(name(served), Some(key("web").to_string()));
 }
+
+#[test]
+fn wp_02_what_left_a_waypoint_is_served_for_a_moment_and_no_longer() {
+    let (writer, reader) = crate::new();
+    let web = |waypoint| Service { waypoint, ..service("web", &["10.96.0.1"]) };
+    let pod = |waypoint| Workload { waypoint, ..endpoint("pod", "10.0.0.2", "web") };
+    let (ours, other) = (Some(gateway("waypoint")), Some(gateway("other")));
+    let served = |at: &str, now| {
+        let snapshot = reader.snapshot();
+        assert!(find_served(&snapshot, &waypoint(), &address(at)).is_none(), "it is not ours by now");
+        name(find_recently_served(&snapshot, &waypoint(), &address(at), now))
+    };
+    writer.change(|edit| {
+        edit.insert_service(web(None));
+        edit.insert_workload(pod(None));
+    });
+    let start = Instant::now();
+    assert_eq!(served("10.96.0.1", start), None, "it never was ours");
+    writer.change(|edit| {
+        edit.insert_service(web(ours.clone()));
+        edit.insert_workload(pod(ours.clone()));
+    });
+    writer.change(|edit| {
+        edit.insert_service(web(other));
+        edit.insert_workload(pod(None));
+    });
+    // The last change is no reason to forget the one before.
+    writer.change(|edit| edit.insert_service(web(None)));
+    let left = Instant::now();
+    for (at, expected) in [("10.96.0.1", "prod/web.prod"), ("10.0.0.2", "pod")] {
+        assert_eq!(served(at, left).as_deref(), Some(expected));
+        assert_eq!(served(at, left + former::GRACE), None, "{at}");
+    }
+}
+
+#[test]
+fn wp_02_waypoints_left_long_ago_are_forgotten() {
+    let mut former = former::Former::default();
+    let old = [gateway("a"), gateway("b")];
+    let start = Instant::now();
+    former.note(&"one", old.iter(), old[..1].iter(), start);
+    former.note(&"unchanged", old.iter(), old.iter(), start);
+    assert_eq!(former.size(), 1);
+    for _ in 0..3 {
+        former.note(&"two", old.iter(), [].iter(), start + former::GRACE / 2);
+    }
+    assert_eq!(former.size(), 1 + old.len(), "whatever comes and goes all the time is remembered once");
+    former.prune(start + former::GRACE);
+    assert_eq!(former.size(), old.len());
+    assert_eq!(former.of(&"two", start + former::GRACE).count(), 2);
+}

@@ -38,7 +38,9 @@ impl<C: Connect> Client<C> {
             tokio::select! {
                 response = responses.message() => {
                     let Some(response) = response? else { return Ok(()) };
-                    *answered = true;
+                    if !std::mem::replace(answered, true) {
+                        (self.on_answer)();
+                    }
                     let answer = self.take_response(response);
                     requests.try_send(answer).map_err(|_| StreamError::Stalled)?;
                     if self.types.iter().all(|known| known.is_ready()) && let Some(ready) = ready.take() {

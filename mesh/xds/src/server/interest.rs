@@ -60,7 +60,9 @@ impl Interest {
             names.extend(known.keys().cloned());
         }
         names.remove(WILDCARD);
-        names.retain(|name| !unsubscribe.contains(name));
+        for name in unsubscribe {
+            names.remove(name);
+        }
 
         let mut interest = Interest {
             type_url: request.type_url.clone(),
@@ -158,8 +160,18 @@ impl Interest {
                 self.narrow();
             } else {
                 self.names.remove(name);
+            }
+        }
+        for name in &request.resource_names_unsubscribe {
+            // Another name may still lead to it.
+            let entry = self.sent.entries.get(name.as_str());
+            if !entry.is_some_and(|entry| self.sees(entry) && self.wants(entry)) {
                 self.held.remove(name.as_str());
             }
+        }
+        if !self.wildcard {
+            // What the peer gives up with this request must not arrive after it: nothing would take it back.
+            delta.send.retain(|entry| self.held.contains(&entry.name));
         }
         delta.drop_duplicates();
     }

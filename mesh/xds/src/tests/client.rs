@@ -85,6 +85,29 @@ async fn sec_08_bad_resources_are_nacked_by_name_and_the_rest_applies() {
 }
 
 #[tokio::test]
+async fn up_11_every_return_of_the_controller_is_told_once() {
+    let (server, mut streams) = scripted().await;
+    let (handler, _fruit) = recorder(FRUIT);
+    let (address, (told, mut answers)) = (server.address, mpsc::unbounded_channel());
+    let client = Client::new(move || connect(address), node(), vec![handler])
+        .with_settings(quick())
+        .on_answer(move || told.send(()).unwrap());
+    let client = tokio::spawn(client.run(|| {}, std::future::pending()));
+    for _ in 0..2 {
+        let mut stream = soon(streams.recv()).await.unwrap();
+        stream.request().await;
+        assert!(answers.try_recv().is_err(), "it has not said anything yet");
+        for nonce in ["1", "2"] {
+            stream.respond(response(nonce, vec![], &[])).await;
+            stream.request().await;
+        }
+        answers.try_recv().unwrap();
+        assert!(answers.try_recv().is_err());
+    }
+    client.abort();
+}
+
+#[tokio::test]
 async fn a_nack_is_of_bounded_length_and_says_how_much_it_leaves_out() {
     let (server, mut streams) = scripted().await;
     let (handler, _fruit) = recorder(FRUIT);

@@ -229,6 +229,43 @@ async fn up_12_an_on_demand_stream_resumes_by_name() {
     assert_eq!(names(&stream.next().await), ["lime"]);
 }
 
+/// Found by the fuzz target `xds_requests`: what changed just before came with the answer to giving it up.
+#[tokio::test]
+async fn what_a_request_gives_up_does_not_arrive_after_it() {
+    let publisher = Publisher::new();
+    let server = serve(&publisher, ServerSettings::default()).await;
+    let mut stream = RawStream::open(server.address).await.unwrap();
+    stream
+        .send(DeltaDiscoveryRequest { node: Some(node()), ..subscribe(&["pear", "fig", "net/1"], &[]) })
+        .await;
+    // Not acknowledged, so that what is published next waits.
+    assert_eq!(stream.next().await.removed_resources.len(), 3);
+    let alias = Entry { aliases: vec!["net/1".into()], ..entry("lime", "sour") };
+    publisher.publish(FRUIT, vec![upsert("pear", "green"), upsert("fig", "ripe"), Change::Upsert(alias)]);
+    stream.send(subscribe(&[], &["pear", "lime"])).await;
+    let response = stream.next().await;
+    assert_eq!(names(&response), ["fig", "lime"], "lime is wanted by its alias");
+    stream.ack(&response).await;
+    publisher.publish(FRUIT, vec![Change::Remove("lime".into())]);
+    assert_eq!(stream.next().await.removed_resources, ["lime"]);
+}
+
+/// Found by reading beside the fuzz target: the time grew with the product of both lists.
+#[tokio::test]
+async fn sec_a_request_of_many_names_takes_no_longer_than_its_names() {
+    let publisher = Publisher::new();
+    let server = serve(&publisher, ServerSettings::default()).await;
+    let mut stream = RawStream::open(server.address).await.unwrap();
+    let names = |letter: char| (0..200_000).map(|number| format!("{letter}{number}")).collect();
+    let request = DeltaDiscoveryRequest {
+        resource_names_subscribe: names('a'),
+        resource_names_unsubscribe: names('b'),
+        ..first(FRUIT)
+    };
+    stream.send(request).await;
+    assert_eq!(stream.next().await.removed_resources.len(), 200_000);
+}
+
 #[tokio::test]
 async fn up_20_nothing_is_answered_before_the_source_has_been_read() {
     let publisher = Publisher::held_back();

@@ -78,6 +78,9 @@ fn sec_paths_have_no_detours() {
             assert_eq!(normalised.err(), Some(400));
         }
     }
+    for bare in ["http://b", "http://b/", "http://b#x", "http://b/#x"] {
+        assert_eq!(normalised(&format!("GET {bare}"), &[]).unwrap().uri.to_string(), "/", "{bare}");
+    }
     assert_eq!(normalised("OPTIONS *", &[("host", "a")]).unwrap().uri.path(), "*");
 }
 

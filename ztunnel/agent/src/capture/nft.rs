@@ -13,7 +13,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// More of a complaint helps nobody.
 const LONGEST_COMPLAINT: usize = 500;
 
-pub(super) async fn run(namespace: &Namespace, transaction: &str) -> io::Result<()> {
+pub(crate) async fn run(namespace: &Namespace, transaction: &str) -> io::Result<()> {
     let mut child = namespace
         .run(|| {
             Command::new("nft")

@@ -14,7 +14,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { inbound: true, dns: false }
+        Self { inbound: true, dns: true }
     }
 }
 
@@ -30,7 +30,7 @@ const FROM_ZTUNNEL: &str = "meta mark & 0xfff == 0x539";
 const NOT_FROM_ZTUNNEL: &str = "meta mark & 0xfff != 0x539";
 const LOOPBACK: [&str; 2] = ["ip daddr != 127.0.0.1", "ip6 daddr != ::1"];
 /// The node's probes come from these, and pass a pod that takes nothing else.
-const PROBE_SOURCES: [(&str, &str); 2] =
+pub(crate) const PROBE_SOURCES: [(&str, &str); 2] =
     [("ip", "169.254.7.127"), ("ip6", "fd16:9254:7127:1337:ffff:ffff:ffff:ffff")];
 
 /// The transaction that puts exactly these rules in place, whatever was there of ours before.

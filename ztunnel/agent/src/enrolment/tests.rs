@@ -47,8 +47,9 @@ fn cap_01_an_enrolment_says_who_and_where() {
         name: "web".into(),
         namespace: "shop".into(),
         service_account: "web-account".into(),
-        netns: "/run/netns/web".into(),
-        capture: Settings { inbound: true, dns: false },
+        netns: Some("/run/netns/web".into()),
+        ips: vec!["10.244.1.2".parse().unwrap()],
+        capture: Settings { inbound: true, dns: true },
         notice: None,
     };
     assert_eq!(enrolment, expected);

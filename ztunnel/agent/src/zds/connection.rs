@@ -101,7 +101,7 @@ impl Session {
         let refusal = self.exchange(payload, Some(&namespace)).await?;
         let result = if refusal.is_empty() { Ok(()) } else { Err(refusal) };
         // The agent that asked may be ending.
-        let _ = self.proxies.answers.send(Answer { uid, result }).await;
+        let _ = self.proxies.answers.send(Answer { uid, namespace, result }).await;
         Ok(())
     }
 

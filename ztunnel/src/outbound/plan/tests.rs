@@ -42,7 +42,10 @@ fn decide(destination: &str) -> Result<Plan, Refused> {
 fn decide_in(snapshot: &Snapshot, source: &Workload, destination: &str) -> Result<Plan, Refused> {
     let destination = OriginalDestination::new(destination.parse().unwrap());
     let listener = LocalAddress::new("127.0.0.1:15001".parse().unwrap());
-    plan(snapshot, Call { source, destination, listener })
+    match plan(snapshot, Call { source, destination, listener })? {
+        Step::Carry(plan) => Ok(plan),
+        Step::LookUp(hop) => panic!("a name: {hop:?}"),
+    }
 }
 
 fn tunnel(plan: Result<Plan, Refused>) -> (String, String, String) {
@@ -152,5 +155,52 @@ fn what_nobody_can_take_is_refused_and_said_why() {
         ("10.96.0.1:81", "service default/plain.default.svc.cluster.local has no port 81"),
     ] {
         assert_eq!(decide(destination).unwrap_err().to_string(), said);
+    }
+}
+
+/// A service whose only endpoint is known by its host name, and a client of it.
+fn named(tunnel: TunnelProtocol) -> (Workload, NamedHop) {
+    let client = workload("client", CLIENT);
+    let mut outside = behind(workload("outside", "10.0.0.8"), "outside");
+    outside.addresses.clear();
+    outside.hostname = "www.example.com".into();
+    outside.tunnel = tunnel;
+    let snapshot = snapshot(&[client.clone(), outside], &[service("outside", "240.240.0.1", 443, 8443)], &[]);
+    let destination = OriginalDestination::new("240.240.0.1:443".parse().unwrap());
+    let listener = LocalAddress::new("127.0.0.1:15001".parse().unwrap());
+    match plan(&snapshot, Call { source: &client, destination, listener }).unwrap() {
+        Step::LookUp(hop) => (client, hop),
+        Step::Carry(plan) => panic!("no name: {plan:?}"),
+    }
+}
+
+fn looked_up(client: &Workload, hop: &NamedHop, ip: &str) -> Result<Plan, Refused> {
+    let destination = OriginalDestination::new("240.240.0.1:443".parse().unwrap());
+    let listener = LocalAddress::new("127.0.0.1:15001".parse().unwrap());
+    at(ip.parse().unwrap(), hop, Call { source: client, destination, listener })
+}
+
+#[test]
+fn dns_25_a_workload_known_by_name_alone_is_looked_up_first() {
+    let (client, hop) = named(TunnelProtocol::Tcp);
+    assert_eq!((&*hop.workload.hostname, hop.port), ("www.example.com", 8443));
+    assert_eq!(
+        plain(looked_up(&client, &hop, "192.0.2.1")),
+        ("192.0.2.1:8443".to_owned(), Some("outside".to_owned()))
+    );
+    let (client, hop) = named(TunnelProtocol::Hbone);
+    let (next_hop, target, accepted) = tunnel(looked_up(&client, &hop, "192.0.2.1"));
+    assert_eq!((&*next_hop, &*target, &*accepted), ("192.0.2.1:15008", "192.0.2.1:8443", "outside"));
+}
+
+#[test]
+fn sec_01_a_name_does_not_lead_back_to_the_proxy() {
+    let (client, mut hop) = named(TunnelProtocol::Tcp);
+    for port in [15001, 15006, 15008, 15053] {
+        hop.port = port;
+        for own in ["127.0.0.1", "::1", CLIENT, "::ffff:127.0.0.1"] {
+            assert!(matches!(looked_up(&client, &hop, own), Err(Refused::Loop(_))), "{own}:{port}");
+        }
+        assert!(looked_up(&client, &hop, "192.0.2.1").is_ok());
     }
 }

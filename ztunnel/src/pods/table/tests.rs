@@ -53,9 +53,9 @@ impl Node {
     }
 }
 
-fn start(name: String, events: &Events, port_taken: bool) -> Result<Proxy, &'static str> {
+fn start(name: String, events: &Events, port_taken: bool) -> Result<Option<Proxy>, &'static str> {
     events.push(format!("{} {name}", if port_taken { "fail" } else { "start" }));
-    if port_taken { Err("address in use") } else { Ok(Proxy(name, events.clone())) }
+    if port_taken { Err("address in use") } else { Ok(Some(Proxy(name, events.clone()))) }
 }
 
 fn id(uid: &str) -> PodUid {

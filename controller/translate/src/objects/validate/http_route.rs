@@ -1,5 +1,6 @@
-//! Checks of HTTPRoute, as its API has them in its schema.
+//! Checks of HTTPRoute and GRPCRoute, as their API has them in its schema.
 
+use gateway_api::experimental::grpcroutes::GrpcRouteSpec;
 use gateway_api::experimental::httproutes::{
     HttpRouteRules, HttpRouteRulesFilters, HttpRouteRulesMatches,
     HttpRouteRulesMatchesHeadersType as HeaderType, HttpRouteRulesMatchesPathType as PathType,
@@ -7,6 +8,7 @@ use gateway_api::experimental::httproutes::{
 };
 
 use super::Checks;
+use crate::objects::grpc_route_as_http;
 
 const MAX_WEIGHT: i32 = 1_000_000;
 
@@ -26,6 +28,24 @@ pub(super) fn check(spec: &HttpRouteSpec, checks: &mut Checks) {
     }
     for (at, rule) in rules.iter().enumerate().take(16) {
         check_rule(rule, &format!("spec.rules[{at}]"), checks);
+    }
+}
+
+/// A GRPCRoute is checked as the HTTPRoute that says the same; what it calls a method is a path there.
+pub(super) fn check_grpc(spec: &GrpcRouteSpec, checks: &mut Checks) {
+    check(&grpc_route_as_http(spec), checks);
+    for invalid in &mut checks.found {
+        invalid.field = invalid.field.replace(".path.value", ".method");
+    }
+    for (at, rule) in spec.rules.iter().flatten().enumerate().take(16) {
+        for (index, one) in rule.matches.iter().flatten().enumerate().take(64) {
+            let Some(method) = &one.method else { continue };
+            let said = [&method.service, &method.method].map(|it| it.as_deref().unwrap_or_default());
+            if said.iter().all(|text| text.is_empty()) {
+                let field = format!("spec.rules[{at}].matches[{index}].method");
+                checks.fail(field, "one of service and method is needed");
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Checks, repeated};
@@ -118,5 +119,22 @@ pub(super) fn gateway(object: &Gateway, checks: &mut Checks) {
     }
     for at in repeated(listeners.iter().map(|it| &it.name)) {
         checks.fail(format!("spec.listeners[{at}].name"), format!("{:?} is there twice", listeners[at].name));
+    }
+}
+
+pub(super) fn endpoint_slice(object: &EndpointSlice, checks: &mut Checks) {
+    checks.at_most("endpoints", &object.endpoints, 1000);
+    for (at, port) in object.ports.iter().flatten().enumerate() {
+        if let Some(port) = port.port {
+            checks.port(format!("ports[{at}].port"), port);
+        }
+    }
+    if object.address_type == "FQDN" {
+        return;
+    }
+    for (at, endpoint) in object.endpoints.iter().enumerate().take(1000) {
+        for text in endpoint.addresses.iter().filter(|text| text.parse::<IpAddr>().is_err()) {
+            checks.fail(format!("endpoints[{at}].addresses"), format!("{text:?} is not an address"));
+        }
     }
 }

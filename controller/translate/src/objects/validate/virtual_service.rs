@@ -1,9 +1,11 @@
 //! Checks of VirtualService and DestinationRule.
 
-use super::{Checks, repeated};
+use mesh_model::SniHost;
+
+use super::{Checks, repeated, traffic_policy};
 use crate::objects::{
-    DestinationRuleSpec, HeaderOperations, Headers, HttpMatchRequest, HttpRouteEntry, StringMatch,
-    VirtualServiceSpec,
+    DestinationRuleSpec, HeaderOperations, Headers, HttpMatchRequest, HttpRouteEntry, L4RouteDestination,
+    StringMatch, TlsMatchAttributes, VirtualServiceSpec,
 };
 
 /// Every match of an entry becomes a rule with all its backends, so this bounds what one object can
@@ -13,7 +15,9 @@ const MOST_BACKENDS: usize = 2048;
 pub(super) fn check(spec: &VirtualServiceSpec, checks: &mut Checks) {
     let backends =
         spec.http.iter().map(|it| it.matches.len().max(1) * (it.route.len() + it.mirrors.len()).max(1));
-    let backends: usize = backends.sum();
+    let of_names = spec.tls.iter().map(|it| it.route.len());
+    let plain = spec.tcp.iter().map(|it| it.route.len());
+    let backends: usize = backends.chain(of_names).chain(plain).sum();
     if backends > MOST_BACKENDS {
         let reason = format!(
             "{backends} pairs of a match and a destination are too many; split the object or use at most {MOST_BACKENDS}"
@@ -32,9 +36,42 @@ pub(super) fn check(spec: &VirtualServiceSpec, checks: &mut Checks) {
     for (at, entry) in spec.http.iter().enumerate() {
         check_entry(entry, &format!("spec.http[{at}]"), checks);
     }
+    for (at, route) in spec.tls.iter().enumerate() {
+        let path = format!("spec.tls[{at}]");
+        if route.matches.is_empty() || route.matches.iter().any(|it| it.sni_hosts.is_empty()) {
+            checks.fail(format!("{path}.match"), "sniHosts are needed");
+        }
+        check_names(&route.matches, &path, checks);
+        check_connections(&route.route, &path, checks);
+    }
+    for (at, route) in spec.tcp.iter().enumerate() {
+        check_connections(&route.route, &format!("spec.tcp[{at}]"), checks);
+    }
 }
 
-fn check_host(host: &str, field: &str, checks: &mut Checks) {
+fn check_names(matches: &[TlsMatchAttributes], path: &str, checks: &mut Checks) {
+    for (at, matched) in matches.iter().enumerate() {
+        for (name, host) in matched.sni_hosts.iter().enumerate().filter(|(_, host)| *host != "*") {
+            if let Err(error) = host.parse::<SniHost>() {
+                checks.fail(format!("{path}.match[{at}].sniHosts[{name}]"), error.to_string());
+            }
+        }
+    }
+}
+
+fn check_connections(route: &[L4RouteDestination], path: &str, checks: &mut Checks) {
+    if route.is_empty() {
+        checks.fail(format!("{path}.route"), "one destination is needed");
+    }
+    if route.len() > 1 && route.iter().all(|it| it.weight.unwrap_or(0) == 0) {
+        checks.fail(format!("{path}.route"), "a weight is needed where there are several destinations");
+    }
+    for (at, it) in route.iter().enumerate() {
+        check_host(&it.destination.host, &format!("{path}.route[{at}].destination.host"), checks);
+    }
+}
+
+pub(super) fn check_host(host: &str, field: &str, checks: &mut Checks) {
     let rest = host.strip_prefix('*').map_or(host, |rest| rest.strip_prefix('.').unwrap_or(rest));
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if host.is_empty() || host.len() > 253 || !rest.bytes().all(is_word) {
@@ -54,6 +91,9 @@ fn check_entry(entry: &HttpRouteEntry, path: &str, checks: &mut Checks) {
     ];
     if actions.iter().filter(|given| **given).count() != 1 {
         checks.fail(path, "exactly one of route, redirect, directResponse and delegate is needed");
+    }
+    if entry.delegate.as_ref().is_some_and(|it| it.name.is_empty()) {
+        checks.fail(format!("{path}.delegate.name"), "is needed");
     }
     if entry.mirror.is_some() && !entry.mirrors.is_empty() {
         checks.fail(path, "only one of mirror and mirrors is possible");
@@ -140,9 +180,15 @@ fn check_headers(headers: Option<&Headers>, path: &str, checks: &mut Checks) {
 
 pub(super) fn check_destination_rule(spec: &DestinationRuleSpec, checks: &mut Checks) {
     check_host(&spec.host, "spec.host", checks);
+    if let Some(policy) = &spec.traffic_policy {
+        traffic_policy::check(policy, "spec.trafficPolicy", checks);
+    }
     for (at, subset) in spec.subsets.iter().enumerate() {
         if subset.name.is_empty() {
             checks.fail(format!("spec.subsets[{at}].name"), "a name is needed");
+        }
+        if let Some(policy) = &subset.traffic_policy {
+            traffic_policy::check(policy, &format!("spec.subsets[{at}].trafficPolicy"), checks);
         }
     }
     for at in repeated(spec.subsets.iter().map(|it| &it.name)) {

@@ -8,10 +8,13 @@ use mesh_model::{Backend, BackendTarget};
 
 use super::filters::Filters;
 use crate::cluster::{Cluster, Name};
+use crate::objects::{Kind, ObjectKey};
 use crate::resources::problem::{Problem, Reason};
 
+const ISTIO: &str = "networking.istio.io";
+
 /// A reference to a backend, wherever it stands.
-pub(super) struct Reference<'a> {
+pub(in crate::resources) struct Reference<'a> {
     group: Option<&'a str>,
     kind: Option<&'a str>,
     namespace: Option<&'a str>,
@@ -51,40 +54,65 @@ pub(super) fn references(rule: &HttpRouteRules) -> impl Iterator<Item = Referenc
     backends.map(Reference::from).chain(mirrors.map(|it| Reference::from(&it.backend_ref)))
 }
 
-impl Reference<'_> {
-    /// The service it names, if it names a service.
-    pub(super) fn name(&self, namespace: &str) -> Name {
-        Name::new(self.namespace.unwrap_or(namespace), self.name)
+impl<'a> Reference<'a> {
+    fn kind(&self) -> (&'a str, &'a str) {
+        (self.group.unwrap_or_default(), self.kind.unwrap_or("Service"))
+    }
+
+    /// The Service or ServiceEntry it names, if it names one.
+    pub(super) fn object(&self, namespace: &str) -> Option<ObjectKey> {
+        let kind = match self.kind() {
+            ("" | "core", "Service") => Kind::Service,
+            (ISTIO, "ServiceEntry") => Kind::ServiceEntry,
+            _ => return None,
+        };
+        Some(ObjectKey::new(kind, self.namespace.unwrap_or(namespace), self.name))
+    }
+
+    /// The host it names, if it names no object but a host.
+    pub(super) fn hostname(&self) -> Option<&'a str> {
+        (self.kind() == (ISTIO, "Hostname")).then_some(self.name)
     }
 
     /// What it leads to. References into other namespaces need no grant inside the mesh (api.md §4.5).
-    pub(super) fn resolve(
+    pub(in crate::resources) fn resolve(
         &self,
         cluster: &Cluster,
         namespace: &str,
     ) -> Result<BackendTarget, (Reason, String)> {
-        match (self.group.unwrap_or_default(), self.kind.unwrap_or("Service")) {
-            ("" | "core", "Service") => {}
-            (group, kind) => {
-                let message = format!("{kind} of group {group:?} cannot be a backend; use a Service");
-                return Err((Reason::InvalidKind, message));
-            }
-        }
-        let name = self.name(namespace);
         let not_found = |message| Err((Reason::BackendNotFound, message));
-        let Some(service) = cluster.services.get(&name).filter(|it| !it.external_name) else {
-            return not_found(format!("there is no Service {name}"));
+        let service = if let Some(hostname) = self.hostname() {
+            match cluster.resolve_hostname(namespace, hostname) {
+                Some(service) => service,
+                None => return not_found(format!("there is no service for host {hostname:?}")),
+            }
+        } else if let Some(key) = self.object(namespace) {
+            let object = cluster.find_service_object(&key);
+            // The hosts of a ServiceEntry have the same endpoints and ports; the first stands for all.
+            let first = object.and_then(|object| cluster.services_of(object).into_iter().next());
+            match first.and_then(|key| cluster.find_service(&key)) {
+                Some(service) => service,
+                None if object.is_some() => {
+                    return not_found(format!("no host of {key} has effect; see its status"));
+                }
+                None => return not_found(format!("there is no {key}")),
+            }
+        } else {
+            let (group, kind) = self.kind();
+            let message = format!(
+                "{kind} of group {group:?} cannot be a backend; use a Service, ServiceEntry or Hostname"
+            );
+            return Err((Reason::InvalidKind, message));
         };
+        let object = service.object.key();
         let Some(port) = self.port else {
-            return not_found(format!("a port of Service {name} has to be given"));
+            return not_found(format!("a port of {object} has to be given"));
         };
-        match service.ports.iter().find(|it| i32::from(it.number) == port) {
-            Some(port) => Ok(BackendTarget::Service {
-                service: cluster.host_key(&name),
-                port: port.number,
-                subset: None,
-            }),
-            None => not_found(format!("Service {name} has no TCP port {port}")),
+        match service.object.ports().iter().find(|it| i32::from(it.number) == port) {
+            Some(port) => {
+                Ok(BackendTarget::Service { service: service.key, port: port.number, subset: None })
+            }
+            None => not_found(format!("{object} has no TCP port {port}")),
         }
     }
 }

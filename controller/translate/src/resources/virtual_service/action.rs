@@ -31,7 +31,6 @@ pub(super) fn translate(
         };
         return RuleAction::DirectResponse(DirectResponse { status: response.status, body });
     }
-    // One destination without a weight takes everything; among several it takes nothing.
     let alone = entry.route.len() == 1;
     let backends = entry.route.iter().enumerate().map(|(at, route)| {
         let RouteDestination { destination, weight, headers } = route;
@@ -40,10 +39,14 @@ pub(super) fn translate(
             problems.push(Problem::new(format!("{path}.route[{at}].destination"), reason, message));
             BackendTarget::Invalid { status: 503 }
         });
-        let weight = if alone { weight.filter(|it| *it > 0).unwrap_or(1) } else { weight.unwrap_or(0) };
-        backend(target, weight, headers.as_ref())
+        backend(target, share(alone, *weight), headers.as_ref())
     });
     RuleAction::Forward(Forward { backends: backends.collect() })
+}
+
+/// One destination without a weight takes everything; among several it takes nothing.
+pub(super) fn share(alone: bool, weight: Option<u32>) -> u32 {
+    if alone { weight.filter(|it| *it > 0).unwrap_or(1) } else { weight.unwrap_or(0) }
 }
 
 pub(super) fn backend(target: BackendTarget, weight: u32, changes: Option<&Headers>) -> Backend {
@@ -58,33 +61,29 @@ pub(super) fn resolve(
 ) -> Result<BackendTarget, (Reason, String)> {
     let cluster = context.cluster;
     let not_found = |message: String| Err((Reason::BackendNotFound, message));
-    let name = cluster.settings.service_named(context.namespace, &destination.host);
-    let found = name.and_then(|name| {
-        let service = cluster.services.get(&name).filter(|it| !it.external_name)?;
-        Some((name, service))
-    });
-    let Some((name, service)) = found else {
+    let hostname = cluster.settings.hostname_meant(context.namespace, &destination.host);
+    let Some(service) = cluster.resolve_hostname(context.namespace, &hostname) else {
         return not_found(format!("there is no service for host {:?}", destination.host));
     };
+    let object = service.object.key();
     let asked = destination.port.as_ref().map(|port| port.number.0);
-    let port = match (asked, service.ports.as_slice()) {
+    let port = match (asked, service.object.ports()) {
         (None, [only]) => only.number,
         (None, [first, ..]) => match context.port.unwrap_or(first.number) {
-            port if service.find_port(port).is_some() => port,
+            port if service.object.has_port(port) => port,
             port => {
-                let message =
-                    format!("Service {name} has several ports and none of them is {port}; say which");
+                let message = format!("{object} has several ports and none of them is {port}; say which");
                 return not_found(message);
             }
         },
-        (None, []) => return not_found(format!("Service {name} has no TCP port")),
-        (Some(port), _) if service.find_port(port).is_none() => {
-            return not_found(format!("Service {name} has no TCP port {port}"));
+        (None, []) => return not_found(format!("{object} has no TCP port")),
+        (Some(port), _) if !service.object.has_port(port) => {
+            return not_found(format!("{object} has no TCP port {port}"));
         }
         (Some(port), _) => port,
     };
     let subset = destination.subset.as_deref().map(Arc::from);
-    Ok(BackendTarget::Service { service: cluster.host_key(&name), port, subset })
+    Ok(BackendTarget::Service { service: service.key, port, subset })
 }
 
 fn translate_redirect(written: &HttpRedirect) -> Redirect {

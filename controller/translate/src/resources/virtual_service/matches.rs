@@ -22,10 +22,7 @@ pub(super) fn translate(
     }
     let mut matches = Vec::new();
     for (at, written) in entry.matches.iter().enumerate() {
-        if !written.gateways.is_empty() && !written.gateways.iter().any(|it| it == "mesh") {
-            continue;
-        }
-        if written.port.is_some_and(|port| context.port.is_some_and(|it| it != port.0)) {
+        if !context.concerns(&written.gateways, written.port) {
             continue;
         }
         match translate_one(written) {

@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::stream::stream_rule;
 use super::{host, labels, name, text};
 use crate::{
     Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HeaderChange,
@@ -63,7 +64,7 @@ fn header_change() -> impl Strategy<Value = HeaderChange> {
         .prop_map(|(set, add, remove)| HeaderChange { set, add, remove })
 }
 
-fn backend() -> impl Strategy<Value = Backend> {
+pub(super) fn backend() -> impl Strategy<Value = Backend> {
     let target = prop_oneof![
         (host(), any::<u16>(), option::of(name()))
             .prop_map(|(service, port, subset)| BackendTarget::Service { service, port, subset }),
@@ -164,8 +165,8 @@ fn http_rule() -> impl Strategy<Value = HttpRule> {
 }
 
 pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig> {
-    let port = (vec(http_rule(), 0..3), any::<bool>())
-        .prop_map(|(http_rules, governed)| PortConfig { http_rules, governed });
+    let port = (vec(http_rule(), 0..3), any::<bool>(), vec(stream_rule(), 0..3))
+        .prop_map(|(http_rules, governed, stream_rules)| PortConfig { http_rules, governed, stream_rules });
     let subsets = btree_map(name(), labels(), 0..3).prop_map(|subsets| {
         let subset = |(name, labels): (Arc<str>, _)| Subset { name, labels };
         subsets.into_iter().map(subset).collect()

@@ -14,7 +14,7 @@ fn rule(change: impl FnOnce(&mut proto::HttpRule)) -> Result<HttpRule, String> {
     let action = Some(Action::Forward(proto::Forward::default()));
     let mut wire = proto::HttpRule { action, ..Default::default() };
     change(&mut wire);
-    let port = proto::PortConfig { port: 80, http_rules: vec![wire], governed: true };
+    let port = proto::PortConfig { port: 80, http_rules: vec![wire], governed: true, ..Default::default() };
     let config = proto::ServiceConfig { hostname: "web".into(), ports: vec![port], ..Default::default() };
     match decode(config) {
         Ok(mut config) => Ok(config.ports.remove(&80).unwrap().http_rules.remove(0)),

@@ -1,0 +1,76 @@
+//! Kubernetes as a source of objects and a place for statuses: watches every kind that
+//! the picture is made of, elects the replica that writes, writes.
+
+pub mod authority;
+pub mod classes;
+mod convert;
+pub mod deployer;
+mod discovery;
+#[cfg(test)]
+pub(crate) mod fake_api;
+pub mod leader;
+mod problems;
+mod retry;
+pub mod roots;
+mod seen;
+pub mod status;
+mod supervise;
+pub mod tokens;
+pub mod trust;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use kube::Client;
+use tokio::sync::mpsc;
+
+use crate::directory::Problems;
+use crate::source::{Event, Source};
+use problems::Reported;
+pub use seen::Seen;
+use supervise::Supervisor;
+
+/// What watching and writing have done so far.
+#[derive(Debug, Default)]
+pub struct Statistics {
+    /// Watches that failed and were begun anew.
+    pub watch_errors: AtomicU64,
+    /// Lists made after the first.
+    pub relists: AtomicU64,
+    /// Versions of objects that could not be read.
+    pub unreadable: AtomicU64,
+    /// Statuses written or removed.
+    pub statuses: AtomicU64,
+    /// Writes of statuses that failed; they are tried again.
+    pub status_errors: AtomicU64,
+}
+
+/// The API server as a source of objects.
+pub struct Kubernetes {
+    shared: Shared,
+}
+
+/// What all watches have in common.
+#[derive(Clone)]
+struct Shared {
+    client: Client,
+    problems: Reported,
+    seen: Seen,
+    statistics: Arc<Statistics>,
+}
+
+impl Kubernetes {
+    /// Everything that client may watch; and what turns out to be wrong with it.
+    pub fn new(client: Client, seen: Seen, statistics: Arc<Statistics>) -> (Self, Problems) {
+        let (problems, receiver) = Reported::new();
+        (Kubernetes { shared: Shared { client, problems, seen, statistics } }, receiver)
+    }
+}
+
+impl Source for Kubernetes {
+    async fn run(self, events: mpsc::Sender<Event>) -> anyhow::Result<()> {
+        Supervisor::new(self.shared, events).run().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,15 @@
+//! The mesh in a cluster, as its users meet it. Every test plays in a namespace of its own; those that take
+//! a part of the mesh away are in `outage` and `rollout`, which the suite runs alone, after the others.
+
+mod bad_input;
+mod capture;
+mod connectivity;
+mod enrolment;
+mod identity;
+mod outage;
+mod policy;
+mod quickstart;
+mod rollout;
+mod status;
+mod strange;
+mod waypoint;

@@ -1,0 +1,217 @@
+//! Resources as a controller sends them, alone, in responses, and beside requests they judge.
+
+use mesh_proto::adit::waypoint::v1 as routes;
+use mesh_proto::discovery::{DeltaDiscoveryResponse, Resource};
+use mesh_proto::istio::security as policies;
+use mesh_proto::istio::workload as wire;
+use mesh_proto::type_urls;
+use prost::Message;
+use prost_types::{Any, Duration};
+
+use crate::Seed;
+
+pub(crate) fn seeds() -> Vec<Seed> {
+    let (workload, service) = (workload("a//Pod/prod/web", 2), service());
+    let (policy, config) = (policy().encode_to_vec(), service_config().encode_to_vec());
+    let request = b"GET /old/x?version=2 HTTP/1.1\nhost: reviews.prod\nx-user: me\n";
+    let length = (config.len() as u16).to_be_bytes();
+    let routed = [&length[..], &config, request].concat();
+    vec![
+        ("xds_address", "workload", workload.encode_to_vec()),
+        ("xds_address", "service", service.encode_to_vec()),
+        ("xds_authorization", "policy", policy.clone()),
+        ("xds_service_config", "config", config.clone()),
+        ("routes", "redirected", routed),
+        ("xds_stream", "grown", stream(&workload, &service, policy, config)),
+    ]
+}
+
+fn stream(workload: &wire::Address, service: &wire::Address, policy: Vec<u8>, config: Vec<u8>) -> Vec<u8> {
+    let name = "prod/reviews.prod.svc.cluster.local";
+    let other = self::workload("a//Pod/prod/other", 3);
+    [
+        response(type_urls::ADDRESS, &[("a//Pod/prod/web", workload.encode_to_vec())], &[]),
+        response(
+            type_urls::ADDRESS,
+            &[(name, service.encode_to_vec()), ("a//Pod/prod/other", other.encode_to_vec())],
+            &[],
+        ),
+        response(type_urls::AUTHORIZATION, &[("prod/p", policy)], &[]),
+        response(type_urls::SERVICE_CONFIG, &[(name, config)], &[]),
+        response(type_urls::ADDRESS, &[], &["a//Pod/prod/other"]),
+    ]
+    .concat()
+}
+
+fn response(type_url: &str, resources: &[(&str, Vec<u8>)], removed: &[&str]) -> Vec<u8> {
+    let resource = |(name, value): &(&str, Vec<u8>)| Resource {
+        name: (*name).to_owned(),
+        resource: Some(Any { type_url: type_url.to_owned(), value: value.clone() }),
+        ..Resource::default()
+    };
+    DeltaDiscoveryResponse {
+        type_url: type_url.to_owned(),
+        resources: resources.iter().map(resource).collect(),
+        removed_resources: removed.iter().map(|name| (*name).to_owned()).collect(),
+        ..DeltaDiscoveryResponse::default()
+    }
+    .encode_length_delimited_to_vec()
+}
+
+fn workload(uid: &str, last: u8) -> wire::Address {
+    let port = wire::Port { service_port: 80, target_port: 8080, app_protocol: 0 };
+    let name = "prod/reviews.prod.svc.cluster.local".to_owned();
+    let workload = wire::Workload {
+        uid: uid.to_owned(),
+        name: "web".to_owned(),
+        namespace: "prod".to_owned(),
+        addresses: vec![vec![10, 0, 0, last]],
+        tunnel_protocol: wire::TunnelProtocol::Hbone.into(),
+        service_account: "web".to_owned(),
+        waypoint: Some(gateway()),
+        services: [(name, wire::PortList { ports: vec![port] })].into(),
+        authorization_policies: vec!["prod/p".to_owned()],
+        locality: Some(wire::Locality {
+            region: "r".to_owned(),
+            zone: "z".to_owned(),
+            subzone: String::new(),
+        }),
+        capacity: Some(2),
+        ..wire::Workload::default()
+    };
+    wire::Address { r#type: Some(wire::address::Type::Workload(workload)) }
+}
+
+fn service() -> wire::Address {
+    let address = |last: u8, length| wire::NetworkAddress {
+        network: String::new(),
+        address: vec![10, 1, 0, last],
+        length,
+    };
+    let service = wire::Service {
+        name: "reviews".to_owned(),
+        namespace: "prod".to_owned(),
+        hostname: "reviews.prod.svc.cluster.local".to_owned(),
+        addresses: vec![address(1, None), address(0, Some(24))],
+        ports: vec![wire::Port { service_port: 80, target_port: 0, app_protocol: 2 }],
+        subject_alt_names: vec!["spiffe://td/ns/prod/sa/reviews".to_owned()],
+        load_balancing: Some(wire::LoadBalancing {
+            routing_preference: vec![6, 1],
+            mode: 2,
+            health_policy: 1,
+        }),
+        weighted_waypoints: vec![wire::WeightedWaypoint { destination: Some(gateway()), weight: 7 }],
+        ..wire::Service::default()
+    };
+    wire::Address { r#type: Some(wire::address::Type::Service(service)) }
+}
+
+fn gateway() -> wire::GatewayAddress {
+    let address = wire::NetworkAddress { network: String::new(), address: vec![10, 0, 0, 3], length: None };
+    wire::GatewayAddress {
+        destination: Some(wire::gateway_address::Destination::Address(address)),
+        hbone_mtls_port: 15008,
+    }
+}
+
+fn policy() -> policies::Authorization {
+    use policies::string_match::MatchType;
+    let text = |match_type| policies::StringMatch { match_type: Some(match_type) };
+    let account =
+        policies::ServiceAccountMatch { namespace: "prod".to_owned(), service_account: "web".to_owned() };
+    let matched = policies::Match {
+        namespaces: vec![text(MatchType::Exact("prod".to_owned())), text(MatchType::Presence(()))],
+        not_principals: vec![text(MatchType::Suffix("/sa/db".to_owned()))],
+        source_ips: vec![policies::Address { address: vec![10, 0, 0, 0], length: 8 }],
+        destination_ports: vec![80, 8080],
+        service_accounts: vec![account],
+        ..policies::Match::default()
+    };
+    let rules = policies::Rules { matches: vec![matched] };
+    policies::Authorization {
+        name: "p".to_owned(),
+        namespace: "prod".to_owned(),
+        scope: policies::Scope::WorkloadSelector.into(),
+        groups: vec![policies::Group { rules: vec![rules] }],
+        ..policies::Authorization::default()
+    }
+}
+
+fn service_config() -> routes::ServiceConfig {
+    let rules = vec![redirect(), forward()];
+    let labels = [("version".to_owned(), "v1".to_owned())].into();
+    routes::ServiceConfig {
+        namespace: "prod".to_owned(),
+        hostname: "reviews.prod.svc.cluster.local".to_owned(),
+        ports: vec![routes::PortConfig {
+            port: 80,
+            http_rules: rules,
+            governed: true,
+            stream_rules: Vec::new(),
+        }],
+        subsets: vec![routes::Subset { name: "v1".to_owned(), labels }],
+    }
+}
+
+fn redirect() -> routes::HttpRule {
+    use routes::path_change::Change;
+    use routes::string_match::MatchType;
+    let text = |match_type| Some(routes::StringMatch { match_type: Some(match_type) });
+    let named = |name: &str, value| routes::NamedMatch { name: name.to_owned(), value };
+    let matched = routes::HttpMatch {
+        path: text(MatchType::PathPrefix("/old".to_owned())),
+        ignore_path_case: true,
+        headers: vec![named("x-user", text(MatchType::Regex("m.*".to_owned())))],
+        query_params: vec![named("version", text(MatchType::Exact("2".to_owned())))],
+        ..routes::HttpMatch::default()
+    };
+    let redirect = routes::Redirect {
+        status: 302,
+        path: Some(routes::PathChange { change: Some(Change::Prefix("/new".to_owned())) }),
+        ..routes::Redirect::default()
+    };
+    routes::HttpRule {
+        name: "moved".to_owned(),
+        matches: vec![matched],
+        action: Some(routes::http_rule::Action::Redirect(redirect)),
+        ..routes::HttpRule::default()
+    }
+}
+
+fn forward() -> routes::HttpRule {
+    use routes::abort::Error;
+    let seconds = |seconds| Some(Duration { seconds, nanos: 5 });
+    let backend = routes::Backend {
+        service: "prod/reviews.prod.svc.cluster.local".to_owned(),
+        port: 80,
+        subset: "v1".to_owned(),
+        weight: 3,
+        ..routes::Backend::default()
+    };
+    let regex = routes::RegexRewrite { pattern: "/a(.*)".to_owned(), substitution: r"/b\1".to_owned() };
+    let change = routes::path_change::Change::Regex(regex);
+    let header = routes::Header { name: "x-a".to_owned(), value: "1".to_owned() };
+    routes::HttpRule {
+        name: "rest".to_owned(),
+        request_headers: Some(routes::HeaderChange { set: vec![header], ..Default::default() }),
+        rewrite: Some(routes::Rewrite {
+            authority: "other".to_owned(),
+            path: Some(routes::PathChange { change: Some(change) }),
+        }),
+        request_timeout: seconds(10),
+        retry: Some(routes::Retry {
+            attempts: 2,
+            codes: vec![503],
+            conditions: vec!["connect-failure".to_owned()],
+            backoff: seconds(1),
+            avoid_previous_hosts: true,
+        }),
+        fault: Some(routes::Fault {
+            delay: Some(routes::Delay { fixed: seconds(1), per_million: 10_000 }),
+            abort: Some(routes::Abort { error: Some(Error::HttpStatus(500)), per_million: 10_000 }),
+        }),
+        mirrors: vec![routes::Mirror { backend: Some(backend.clone()), per_million: 1_000_000 }],
+        action: Some(routes::http_rule::Action::Forward(routes::Forward { backends: vec![backend] })),
+        ..routes::HttpRule::default()
+    }
+}

@@ -1,0 +1,8 @@
+//! What several targets need: a request's head out of a text, a connection in
+//! memory, time that stands still, one authority for all certificates.
+
+pub mod authority;
+pub mod frames;
+pub mod head;
+pub mod runtime;
+pub mod wire;

@@ -1,0 +1,61 @@
+//! What the fuzz targets reach of this crate: how requests are told from other
+//! traffic, made uniform, and judged by routes.
+
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use mesh_model::ServiceConfig;
+
+use crate::client_hello::{self, Greeting};
+use crate::detect::{self, Protocol};
+use crate::http::normalise::{self, Kind};
+use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict};
+
+/// What is spoken, as far as these first bytes tell.
+pub fn guess(bytes: &[u8]) -> Option<&'static str> {
+    detect::guess(bytes).map(|protocol| match protocol {
+        Protocol::Http1 => "HTTP/1.1",
+        Protocol::Http2 => "HTTP/2",
+        Protocol::Tcp => "TCP",
+    })
+}
+
+/// The name that TLS asks for, or that it asks for none; nothing while that is open.
+pub fn name_asked_for(bytes: &[u8]) -> Option<Option<String>> {
+    match client_hello::read(bytes) {
+        Greeting::Unfinished => None,
+        Greeting::Name(name) => Some(Some(name)),
+        Greeting::Nothing => Some(None),
+    }
+}
+
+/// Makes a request uniform, or says with which status it is refused. Whether it asked for WebSocket comes back.
+pub fn normalise(head: &mut Parts) -> Result<bool, StatusCode> {
+    let kind = Kind::of(head);
+    normalise::normalise(head, kind).map(|()| kind.websocket).map_err(|reply| reply.status)
+}
+
+/// Routes a uniform request, its filters included. How much of the path the rule took comes
+/// back, and where a redirect leads.
+pub fn route(config: &ServiceConfig, head: &mut Parts, port: u16) -> Option<(usize, Option<HeaderValue>)> {
+    let routes = ServiceRoutes::compile(config);
+    let subject = Subject { head, source_namespace: Some("default"), service_port: port };
+    let Verdict::Rule(rule, matched) = routes.judge(subject) else { return None };
+    let taken = match matched {
+        PathMatched::Whole => head.uri.path().len(),
+        PathMatched::Prefix(length) | PathMatched::Segments(length) => length,
+    };
+    let location = match &rule.action {
+        Action::Redirect(redirection) => {
+            let response = redirection.answer(head, matched, port).into_response(false);
+            response.headers().get(http::header::LOCATION).cloned()
+        }
+        _ => None,
+    };
+    rule.request_headers.apply(&mut head.headers);
+    if let (Some(edit), Some(old)) = (&rule.new_path, head.uri.path_and_query())
+        && let Some(new) = edit.apply(old, matched)
+    {
+        head.uri = new.into();
+    }
+    Some((taken, location))
+}

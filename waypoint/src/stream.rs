@@ -1,0 +1,110 @@
+//! The path of a connection that carries no HTTP: the rule that takes it, the name it asks for where a rule wants
+//! to know that, and on to a backend.
+
+use mesh_hbone::{Incoming, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::client_hello::peek;
+use crate::routes::{Asked, Backend, Destination, Stream, StreamVerdict};
+use crate::tcp;
+use crate::tunnel::Tunnel;
+
+/// Takes a tunnel, or refuses it if its connection is for nowhere.
+pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
+    let verdict = judge(tunnel, Asked::NotRead);
+    if matches!(verdict, StreamVerdict::NameNeeded) {
+        // The client says nothing before it is told that it may. Fails only when it has given up.
+        if let Ok(stream) = incoming.accept(&[]) {
+            carry_by_name(tunnel, stream).await;
+        }
+        return;
+    }
+    match destination(tunnel, &verdict, Asked::NotRead) {
+        Ok(destination) => tcp::accept(tunnel, &destination, incoming).await,
+        Err(reason) => {
+            tcp::report_unroutable(tunnel, reason);
+            incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+}
+
+/// Carries on with a tunnel that has been taken already.
+pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(tunnel: &Tunnel, stream: S) {
+    match judge(tunnel, Asked::NotRead) {
+        StreamVerdict::NameNeeded => carry_by_name(tunnel, stream).await,
+        verdict => carry_on(tunnel, stream, &verdict, Asked::NotRead).await,
+    }
+}
+
+async fn carry_by_name<S: AsyncRead + AsyncWrite + Unpin>(tunnel: &Tunnel, stream: S) {
+    let peeked = tokio::select! {
+        peeked = peek(stream, tunnel.worker.settings.detection_patience) => peeked,
+        // It has been told of nobody yet, so nothing is lost.
+        _ = tunnel.drain.signaled() => return,
+    };
+    match peeked {
+        Ok((name, stream)) => {
+            let asked = name.as_deref().map_or(Asked::Nothing, Asked::Name);
+            carry_on(tunnel, stream, &judge(tunnel, asked), asked).await;
+        }
+        Err(error) => tracing::debug!(%error, "a tunnel ended before it was clear whom it asks for"),
+    }
+}
+
+async fn carry_on<S: AsyncRead + AsyncWrite + Unpin>(
+    tunnel: &Tunnel,
+    stream: S,
+    verdict: &StreamVerdict,
+    asked: Asked<'_>,
+) {
+    match destination(tunnel, verdict, asked) {
+        Ok(destination) => tcp::carry(tunnel, &destination, stream).await,
+        // Dropped, the stream is reset.
+        Err(reason) => tcp::report_unroutable(tunnel, reason),
+    }
+}
+
+fn judge(tunnel: &Tunnel, asked: Asked<'_>) -> StreamVerdict {
+    let snapshot = tunnel.worker.reader.snapshot();
+    let config = tunnel.plan.service().and_then(|service| snapshot.service_config(&service.key));
+    let service_port = tunnel.target.port();
+    let governed = |config: &mesh_model::ServiceConfig| {
+        config.find_port(service_port).is_some_and(|port| !port.stream_rules.is_empty())
+    };
+    // Most ports have no such rules; they cost no look at the cache.
+    let Some(config) = config.filter(|config| governed(config)) else {
+        return StreamVerdict::Ungoverned;
+    };
+    tunnel.worker.routes.find(&config).judge_stream(Stream {
+        source: tunnel.downstream.ip().to_canonical(),
+        source_namespace: &tunnel.identity.namespace,
+        destination: tunnel.target.ip(),
+        service_port,
+        asked,
+    })
+}
+
+/// Where a connection goes, by weight where there is a choice; or why it goes nowhere.
+fn destination(tunnel: &Tunnel, verdict: &StreamVerdict, asked: Asked<'_>) -> Result<Destination, String> {
+    let rule = match verdict {
+        StreamVerdict::Ungoverned => return Ok(tunnel.destination()),
+        StreamVerdict::Rule(rule) => rule,
+        StreamVerdict::NoMatch | StreamVerdict::NameNeeded => {
+            return Err(match asked {
+                Asked::Name(name) => {
+                    format!("no route is for the name {name:?} that its client asks for by TLS")
+                }
+                Asked::Nothing => "no route is for connections that ask for no name by TLS".to_owned(),
+                Asked::NotRead => "no route is for it".to_owned(),
+            });
+        }
+    };
+    match Backend::choose(&rule.backends).map(|backend| &backend.destination) {
+        None => Err(format!("{} has no backend that may take connections", rule.name)),
+        Some(Destination::Invalid(_)) => Err(format!("{} leads to a backend that does not exist", rule.name)),
+        Some(destination) => {
+            tracing::debug!(rule = %rule.name, target = %tunnel.target, "a connection is routed");
+            Ok(destination.clone())
+        }
+    }
+}
