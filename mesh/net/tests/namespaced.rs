@@ -108,16 +108,18 @@ fn cap_16_the_original_destination_of_a_redirected_connection_is_found() {
     let rules = "add table inet t; add chain inet t out { type nat hook output priority -100; }; \
                  add rule inet t out tcp dport 80 redirect to :15001";
     command(&pod, "nft", &[rules]);
-    for (wanted, listen) in [("127.0.0.1:80", "[::]:15001"), ("[::1]:80", "[::]:15001")] {
-        run(async {
+    run(async {
+        let options = SocketOptions::default();
+        // One for both: a process another test is starting may keep a closed one alive for a moment,
+        // and the kernel would give it connections.
+        let listener = pod.run(|| listen_tcp("[::]:15001".parse().unwrap(), &options)).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        for wanted in ["127.0.0.1:80", "[::1]:80"] {
             let wanted: SocketAddr = wanted.parse().unwrap();
-            let options = SocketOptions::default();
-            let listener = pod.run(|| listen_tcp(listen.parse().unwrap(), &options)).unwrap();
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             let socket = pod.run(|| tcp_socket_for(wanted, None, &options)).unwrap();
             let (client, accepted) = tokio::join!(socket.connect(wanted), listener.accept());
             let (_client, (accepted, _)) = (client.unwrap(), accepted.unwrap());
             assert_eq!(original_destination(&accepted).unwrap(), wanted);
-        });
-    }
+        }
+    });
 }
