@@ -96,6 +96,8 @@ pub(crate) fn build_server(
     // A resumed session would skip the check of a certificate that may have been replaced or revoked.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    // For who seals records himself; otherwise the keys stay where they are.
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
@@ -113,6 +115,7 @@ pub(crate) fn build_client(
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
