@@ -5,7 +5,6 @@
 
 mod accept;
 mod driver;
-mod floods;
 mod frames;
 mod goodbye;
 mod incoming;
@@ -34,7 +33,7 @@ use window::{ReceiveWindow, SendWindow};
 
 pub(crate) use driver::Driver;
 pub(crate) use keepalive::peer_silent;
-pub(crate) use stream::{Answer, Filled, StreamRef};
+pub(crate) use stream::{Answer, FillError, Filled, StreamRef};
 
 /// Which end we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +174,6 @@ impl State {
     fn break_off(&mut self, why: Broken) {
         if self.broken.is_none() {
             self.broken = Some(why);
-            self.accepted.clear();
             self.streams.wake_all();
             self.liveness.wake();
             self.wake_driver();

@@ -38,6 +38,12 @@ pub fn client_config(certificate: &Certificate, expected: &[Identity]) -> Arc<Cl
     Arc::new(config)
 }
 
+/// Whether the keys of such connections can be had, for records of our own
+/// (`mesh-record`): of TLS 1.3 only, and not from BoringSSL.
+pub fn gives_keys(certificate: &Certificate) -> bool {
+    !cfg!(feature = "boring") && certificate.profile.versions() == [&rustls::version::TLS13]
+}
+
 /// What rustls wants to be told as the server's name; it is neither sent nor checked.
 pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into())

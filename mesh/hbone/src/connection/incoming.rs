@@ -53,9 +53,14 @@ impl Incoming {
         }))
     }
 
-    /// Whether the end of the bytes is one the peer wanted.
-    pub(super) fn is_whole(&self) -> bool {
-        self.buffer.is_empty() && (self.closed || self.opener.is_none())
+    /// Whether nothing of an unfinished record is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Whether the end of the bytes is one the peer wanted, and nobody else.
+    pub(super) fn is_announced_end(&self) -> bool {
+        self.closed || self.opener.is_none()
     }
 
     /// The next piece of what was read; nothing once more has to be read.

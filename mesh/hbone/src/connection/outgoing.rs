@@ -8,7 +8,7 @@ use std::io::{self, IoSliceMut};
 use std::task::{Poll, ready};
 
 use mesh_frames::HEAD;
-use mesh_record::{Alert, HEADER, LARGEST_PAYLOAD, RecordError, Sealer, TRAILER};
+use mesh_record::{AlertDescription, HEADER, LARGEST_PAYLOAD, RecordError, Sealer, TRAILER};
 
 use super::spare;
 
@@ -29,13 +29,14 @@ pub(super) struct Outgoing {
     ready: usize,
     /// Behind `ready` stands the record that is being written, if this is beyond.
     end: usize,
-    /// Sealing failed or the end was announced: nothing more goes out.
+    /// The end was announced, or sealing failed: nothing more goes in.
     closed: bool,
+    failed: Option<RecordError>,
 }
 
 impl Outgoing {
     pub(super) fn new(sealer: Option<Sealer>) -> Self {
-        Outgoing { sealer, buffer: Vec::new(), sent: 0, ready: 0, end: 0, closed: false }
+        Outgoing { sealer, buffer: Vec::new(), sent: 0, ready: 0, end: 0, closed: false, failed: None }
     }
 
     /// Everything that waits, the unfinished record included.
@@ -48,8 +49,8 @@ impl Outgoing {
         self.pending() < FULL
     }
 
-    /// Adds frames other than DATA with a payload. Always succeeds: what peers can
-    /// make us say is bounded by [floods](super::floods).
+    /// Adds frames other than DATA with a payload. What peers can make us
+    /// say is bounded where it is read.
     pub(super) fn append(&mut self, mut frames: &[u8]) {
         while !frames.is_empty() && !self.closed {
             let room = self.open(1);
@@ -120,10 +121,16 @@ impl Outgoing {
             self.end = head + HEAD + part;
             got -= part;
             if part == payload {
-                self.close_record();
+                self.seal();
             }
         }
+        self.renew_worn_key();
         Ok(total)
+    }
+
+    /// Why the bytes cannot be sealed, if they cannot.
+    pub(super) fn failure(&self) -> Option<&RecordError> {
+        self.failed.as_ref()
     }
 
     /// What can be sent now. Finishes the record that is being written.
@@ -158,14 +165,14 @@ impl Outgoing {
     }
 
     /// Says why nothing more comes.
-    pub(super) fn alert(&mut self, alert: Alert) {
+    pub(super) fn alert(&mut self, alert: AlertDescription) {
         self.out_of_band(|sealer, out| sealer.alert(alert, out));
         self.closed = true;
     }
 
     /// A record that carries no frames.
     fn out_of_band(&mut self, write: impl FnOnce(&mut Sealer, &mut Vec<u8>) -> Result<(), RecordError>) {
-        self.close_record();
+        self.seal();
         let Some(sealer) = self.sealer.as_mut().filter(|_| !self.closed) else { return };
         let mut record = Vec::new();
         match write(sealer, &mut record) {
@@ -175,7 +182,7 @@ impl Outgoing {
                 self.end += record.len();
                 self.ready = self.end;
             }
-            Err(error) => self.give_up(&error),
+            Err(error) => self.give_up(error),
         }
     }
 
@@ -211,28 +218,37 @@ impl Outgoing {
         result
     }
 
+    /// Finishes the record that is being written.
     fn close_record(&mut self) {
+        self.seal();
+        self.renew_worn_key();
+    }
+
+    fn seal(&mut self) {
         if self.end == self.ready {
             return;
         }
         if let Some(sealer) = &mut self.sealer {
             self.end += TRAILER;
             if let Err(error) = sealer.seal(&mut self.buffer[self.ready..self.end]) {
-                self.give_up(&error);
-                return;
+                return self.give_up(error);
             }
         }
         self.ready = self.end;
+    }
+
+    /// Not while records wait to be sealed behind this one: the new key would be announced in their place.
+    fn renew_worn_key(&mut self) {
         if self.sealer.as_ref().is_some_and(Sealer::is_worn) {
             self.update_key();
         }
     }
 
     /// Not sealed is not sent.
-    fn give_up(&mut self, error: &RecordError) {
-        tracing::warn!("cannot seal what a tunnel sends: {error}");
+    fn give_up(&mut self, error: RecordError) {
         self.end = self.ready;
         self.closed = true;
+        self.failed = Some(error);
     }
 
     fn make_room(&mut self, needed: usize) {
