@@ -120,13 +120,11 @@ impl End for UnbufferedServerConnection {
     }
 }
 
-/// What a handshake waits for.
+/// Where a handshake stands.
 enum Step {
-    /// More from the peer.
+    /// rustls needs more from the peer.
     Receive,
-    /// That what is to be sent is sent.
-    Send,
-    /// Nothing.
+    /// It needs nothing.
     Done,
 }
 
@@ -136,32 +134,38 @@ where
     E: End,
 {
     let mut incoming = Incoming::default();
+    // Sent when there is nothing left to do without the peer: then a flight is one write.
     let mut outgoing = Vec::new();
     loop {
         match step(&mut end, &mut incoming, &mut outgoing) {
+            Ok(Step::Receive) if incoming.show_more() => {}
             Ok(Step::Receive) => {
-                if !incoming.show_more() {
-                    incoming.fetch(io).await?;
-                }
+                send(io, &mut outgoing).await?;
+                incoming.fetch(io).await?;
             }
-            Ok(Step::Send) => {
-                io.write_all(&outgoing).await?;
-                io.flush().await?;
-                outgoing.clear();
+            Ok(Step::Done) => {
+                send(io, &mut outgoing).await?;
+                return finish(end, incoming);
             }
-            Ok(Step::Done) => return finish(end, incoming),
             Err(error) => {
                 // Why it failed is worth more than that the peer could not be told.
-                if io.write_all(&outgoing).await.is_ok() {
-                    let _ = io.flush().await;
-                }
+                let _ = send(io, &mut outgoing).await;
                 return Err(error);
             }
         }
     }
 }
 
-/// Goes on until there is something to wait for. After an error `outgoing` has the alert in it.
+async fn send(io: &mut (impl AsyncWrite + Unpin), outgoing: &mut Vec<u8>) -> io::Result<()> {
+    if !outgoing.is_empty() {
+        io.write_all(outgoing).await?;
+        io.flush().await?;
+        outgoing.clear();
+    }
+    Ok(())
+}
+
+/// Goes on until rustls needs something. After an error `outgoing` has the alert in it.
 fn step<E: End>(end: &mut E, incoming: &mut Incoming, outgoing: &mut Vec<u8>) -> io::Result<Step> {
     loop {
         let UnbufferedStatus { discard, state } = end.process(incoming.shown());
@@ -172,7 +176,7 @@ fn step<E: End>(end: &mut E, incoming: &mut Incoming, outgoing: &mut Vec<u8>) ->
             }
             Ok(ConnectionState::TransmitTlsData(data)) => {
                 data.done();
-                Some(Step::Send)
+                None
             }
             Ok(ConnectionState::BlockedHandshake) => Some(Step::Receive),
             // A server may send before the client has finished, and comes here then, too.
@@ -216,9 +220,11 @@ fn append<Side>(mut data: EncodeTlsData<'_, Side>, outgoing: &mut Vec<u8>) -> io
     Ok(())
 }
 
-/// rustls keeps the alert that goes with an error for the next call, before anything else.
+/// rustls hands out what it wants sent, the alert that goes with an error last, before it looks at what has come.
+/// It must not look again: that would be a second error.
 fn collect_alert<E: End>(end: &mut E, incoming: &mut Incoming, outgoing: &mut Vec<u8>) -> io::Result<()> {
-    while let Ok(ConnectionState::EncodeTlsData(data)) = end.process(incoming.shown()).state {
+    while end.common().wants_write() {
+        let Ok(ConnectionState::EncodeTlsData(data)) = end.process(incoming.shown()).state else { break };
         append(data, outgoing)?;
     }
     Ok(())
@@ -245,3 +251,6 @@ fn finish<E: End>(end: E, incoming: Incoming) -> io::Result<Session> {
         received: incoming.into_rest(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::aead::{
-    AES_128_GCM, AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
+    AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey,
 };
 use rustls::client::ClientConnectionData;
 use rustls::kernel::KernelConnection;
@@ -30,10 +30,13 @@ impl Key {
             ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
             _ => return Err(rustls::Error::General("a cipher suite without a record layer here".into())),
         };
-        let unusable = || rustls::Error::General("a key of the wrong length".into());
-        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| unusable())?;
-        let iv = iv.as_ref().try_into().map_err(|_| unusable())?;
-        Ok(Key { aead: LessSafeKey::new(key), iv, sequence })
+        let key = Key::from_bytes(sequence, algorithm, key.as_ref(), iv.as_ref());
+        key.ok_or_else(|| rustls::Error::General("a key of the wrong length".into()))
+    }
+
+    fn from_bytes(sequence: u64, algorithm: &'static Algorithm, key: &[u8], iv: &[u8]) -> Option<Key> {
+        let aead = LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?);
+        Some(Key { aead, iv: iv.try_into().ok()?, sequence })
     }
 
     /// How many records this key has seen.
@@ -153,3 +156,6 @@ impl Schedule {
 fn fresh(secrets: Result<ConnectionTrafficSecrets, rustls::Error>) -> Result<Key, RecordError> {
     secrets.and_then(|secrets| Key::new(0, &secrets)).map_err(RecordError::Cryptography)
 }
+
+#[cfg(test)]
+mod tests;

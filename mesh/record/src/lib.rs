@@ -4,6 +4,8 @@
 //! updates, session tickets, alerts, the limits of RFC 8446 §5.
 
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod incoming;
 mod keys;

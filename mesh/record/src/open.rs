@@ -22,7 +22,7 @@ const NEW_SESSION_TICKET: u8 = 4;
 const KEY_UPDATE: u8 = 24;
 
 /// What a record was.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opened {
     /// Application data, in the memory of the record; may be empty.
     Data(BytesMut),
@@ -200,3 +200,6 @@ impl fmt::Debug for Opener {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

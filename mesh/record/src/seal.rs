@@ -32,11 +32,6 @@ impl Sealer {
         Sealer { key, schedule, limit: RECORDS_PER_KEY, closed: false }
     }
 
-    #[cfg(test)]
-    pub(crate) fn with_limit(self, limit: u64) -> Sealer {
-        Sealer { limit, ..self }
-    }
-
     /// Seals one record of application data in place: `record` is [`HEADER`] spare bytes, 1 to [`LARGEST_PAYLOAD`]
     /// bytes of payload, [`TRAILER`] spare bytes.
     ///
@@ -142,3 +137,6 @@ impl fmt::Debug for Sealer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,25 @@
 //! What the tests share: certificates, configurations for each suite, and a
 //! connection over which records of ours are read and written.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, version,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::{
+    AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Join, ReadBuf, ReadHalf, WriteHalf,
+};
 
 use crate::{HEADER, Opened, RecordError, Session, TRAILER, find_record};
 
@@ -91,18 +99,20 @@ pub(crate) fn client_config_of(
 
 /// Asks for a certificate of the client, and sends two tickets behind the handshake.
 pub(crate) fn server_config(suite: SupportedCipherSuite) -> ServerConfig {
-    server_config_of(provider(suite), BOTH, trusted())
+    server_config_of(provider(suite), BOTH, verifier(trusted()))
+}
+
+/// Asks clients for a certificate.
+pub(crate) fn verifier(trusted: Arc<RootCertStore>) -> Arc<dyn ClientCertVerifier> {
+    WebPkiClientVerifier::builder_with_provider(trusted, Arc::new(provider(SUITES[0]))).build().unwrap()
 }
 
 pub(crate) fn server_config_of(
     provider: CryptoProvider,
     versions: &[&'static SupportedProtocolVersion],
-    trusted: Arc<RootCertStore>,
+    verifier: Arc<dyn ClientCertVerifier>,
 ) -> ServerConfig {
-    let provider = Arc::new(provider);
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(trusted, Arc::clone(&provider)).build().unwrap();
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)
         .unwrap()
         .with_client_cert_verifier(verifier)
@@ -111,6 +121,44 @@ pub(crate) fn server_config_of(
     config.enable_secret_extraction = true;
     config.alpn_protocols = vec![b"h2".to_vec()];
     config
+}
+
+/// A reader that gives some bytes at a time, at most as many as it is told.
+pub(crate) struct Chopped<R> {
+    inner: R,
+    largest: usize,
+    random: StdRng,
+}
+
+impl<R> Chopped<R> {
+    pub(crate) fn new(inner: R, largest: usize) -> Chopped<R> {
+        Chopped { inner, largest, random: StdRng::seed_from_u64(0) }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Chopped<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let largest = self.largest;
+        let room = self.random.random_range(1..=largest).min(buffer.remaining());
+        let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        ready!(Pin::new(&mut self.inner).poll_read(context, &mut piece))?;
+        let count = piece.filled().len();
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A wire that gives what arrives in pieces.
+pub(crate) fn chopped<IO: AsyncRead + AsyncWrite>(
+    io: IO,
+    largest: usize,
+) -> Join<Chopped<ReadHalf<IO>>, WriteHalf<IO>> {
+    let (reading, writing) = tokio::io::split(io);
+    tokio::io::join(Chopped::new(reading, largest), writing)
 }
 
 /// A session of ours with what it runs over.
