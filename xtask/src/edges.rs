@@ -3,10 +3,12 @@
 
 use cargo_metadata::{DependencyKind, Metadata, Package};
 
-const MESH: [&str; 10] = [
+const MESH: [&str; 12] = [
     "mesh-proto",
+    "mesh-frames",
     "mesh-net",
     "mesh-runtime",
+    "mesh-record",
     "mesh-model",
     "mesh-xds",
     "mesh-authz",
@@ -22,7 +24,7 @@ const TESTKIT: &str = "mesh-testkit";
 /// What a crate may depend on; `None` for a crate the table does not know.
 fn allowed(name: &str) -> Option<&'static [&'static str]> {
     Some(match name {
-        "mesh-proto" | "mesh-net" | "mesh-runtime" | "adit-bench" => &[],
+        "mesh-proto" | "mesh-frames" | "mesh-net" | "mesh-runtime" | "mesh-record" | "adit-bench" => &[],
         // It asks the certificate authority as a proxy does, for what a proxy would not.
         "adit-e2e" => &["mesh-model", "mesh-identity"],
         // It writes the CustomResourceDefinitions, which are made from the types of the objects.
@@ -32,7 +34,14 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
         "mesh-identity" => &["mesh-proto", "mesh-model"],
         "controller-translate" => &["mesh-model", "mesh-authz"],
         "mesh-state" => &["mesh-model", "mesh-xds"],
-        "mesh-hbone" => &["mesh-model", "mesh-identity", "mesh-net", "mesh-runtime"],
+        "mesh-hbone" => &[
+            "mesh-frames",
+            "mesh-model",
+            "mesh-identity",
+            "mesh-net",
+            "mesh-runtime",
+            "mesh-record",
+        ],
         "mesh-testkit" | "ztunnel" | "waypoint" => &MESH,
         "ztunnel-agent" => &["mesh-proto", "mesh-net", "mesh-runtime"],
         "controller" => {
@@ -41,8 +50,10 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
         // The program has everything in it; parsers, which have fuzz targets, are everywhere.
         "adit-cli" | "adit-fuzz" => &[
             "mesh-proto",
+            "mesh-frames",
             "mesh-net",
             "mesh-runtime",
+            "mesh-record",
             "mesh-model",
             "mesh-xds",
             "mesh-authz",

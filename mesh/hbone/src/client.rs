@@ -1,24 +1,22 @@
 //! One connection we opened: its requests, and the task that drives it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-use h2::client::{Builder, Connection, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
-use http::{Response, StatusCode};
+use http::StatusCode;
+use mesh_frames::Reason;
 use mesh_model::Identity;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::error::ConnectError;
-use crate::keepalive;
+use crate::connection::{Answer, Connection, Driver, Role, StreamRef, peer_silent};
+use crate::error::{Broken, ConnectError};
 use crate::request::{ConnectRequest, read_baggage};
-use crate::server::SEND_BUFFER;
 use crate::settings::Settings;
-use crate::tls::TlsStream;
+use crate::tls::{Secured, TlsStream};
 use crate::tunnel::{Place, TunnelStream};
 
 /// What the far end says of itself with its 200.
@@ -73,22 +71,63 @@ impl Usage {
     }
 }
 
-/// Begins HTTP/2 on a connection; the second value must be driven.
-pub(crate) async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
-    io: IO,
-    settings: &Settings,
-) -> Result<(SendRequest<Bytes>, Connection<IO, Bytes>), ConnectError> {
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(settings.stream_window)
-        .initial_connection_window_size(settings.connection_window)
-        .max_frame_size(settings.frame_size)
-        .max_header_list_size(settings.answer_headers)
-        .max_send_buffer_size(SEND_BUFFER);
-    match tokio::time::timeout(settings.handshake_timeout, builder.handshake(io)).await {
-        Ok(opened) => opened.map_err(|error| ConnectError::Http2(Arc::new(error))),
-        Err(_) => Err(ConnectError::Timeout(settings.handshake_timeout)),
+/// Who asks for tunnels on a connection; with the last of these gone it ends with
+/// its last tunnel.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    connection: Arc<Connection>,
+    _alive: Arc<Alive>,
+}
+
+struct Alive(Arc<Connection>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+impl Asker {
+    /// Begins HTTP/2 on a connection; the second value must be driven.
+    pub(crate) fn new<C: AsyncRead + AsyncWrite + Unpin>(
+        secured: Secured<C>,
+        settings: &Settings,
+    ) -> (Self, Driver<C>) {
+        let (driver, connection) = Driver::new(Role::Client, secured, settings);
+        (Asker { _alive: Arc::new(Alive(Arc::clone(&connection))), connection }, driver)
+    }
+
+    /// The connection, for whoever drives it.
+    pub(crate) fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
+    pub(crate) fn takes_streams(&self) -> bool {
+        self.connection.takes_streams()
+    }
+
+    pub(crate) fn stream_limit(&self) -> usize {
+        self.connection.stream_limit()
+    }
+
+    /// Asks for a tunnel and waits for the answer.
+    pub(crate) async fn request(
+        &self,
+        request: &ConnectRequest,
+        settings: &Settings,
+    ) -> Result<(StreamRef, Answer), Failure> {
+        let exchange = async {
+            let stream = self.connection.open(&request.to_block()).map_err(Failure::before_sending)?;
+            let answer = poll_fn(|cx| stream.poll_answer(cx)).await.map_err(Failure::before_answer)?;
+            match answer.status {
+                200 => Ok((stream, answer)),
+                status => Err(Failure::refused(status)),
+            }
+        };
+        match tokio::time::timeout(settings.answer_timeout, exchange).await {
+            Ok(result) => result,
+            Err(_) => Err(Failure::Final(ConnectError::Timeout(settings.answer_timeout))),
+        }
     }
 }
 
@@ -109,64 +148,54 @@ impl Failure {
         }
     }
 
-    fn before_sending(error: h2::Error) -> Self {
-        Failure::Untouched(ConnectError::Lost(Arc::new(error)))
+    fn before_sending(why: Broken) -> Self {
+        Failure::Untouched(ConnectError::Lost(why))
     }
 
-    fn before_answer(error: h2::Error) -> Self {
-        let untouched = error.reason() == Some(Reason::REFUSED_STREAM)
-            // h2 reports a GOAWAY only to the streams it says were not processed.
-            || (error.is_go_away() && error.is_remote());
-        let broken = error.is_io();
-        let error = ConnectError::Lost(Arc::new(error));
-        match (untouched, broken) {
-            (true, _) => Failure::Untouched(error),
-            (false, true) => Failure::Broken(error),
-            (false, false) => Failure::Final(error),
+    fn before_answer(why: Broken) -> Self {
+        match why {
+            Broken::GoAway(_) | Broken::Reset(Reason::REFUSED_STREAM) => {
+                Failure::Untouched(ConnectError::Lost(why))
+            }
+            Broken::Io(_) | Broken::Closed => Failure::Broken(ConnectError::Lost(why)),
+            Broken::Protocol(_) => Failure::Final(ConnectError::Http2(why)),
+            Broken::Reset(_) | Broken::Malformed | Broken::Record(_) | Broken::Ended => {
+                Failure::Final(ConnectError::Lost(why))
+            }
         }
+    }
+
+    fn refused(status: u16) -> Self {
+        // Three digits, or it would not have been an answer.
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        Failure::Final(ConnectError::Refused(status))
     }
 }
 
-/// Asks for a tunnel and waits for the answer.
-pub(crate) async fn request(
-    connection: SendRequest<Bytes>,
-    request: &ConnectRequest,
-    settings: &Settings,
-) -> Result<(SendStream<Bytes>, Response<RecvStream>), Failure> {
-    let head = request.to_http().map_err(|error| Failure::Final(ConnectError::Request(error.to_string())))?;
-    let exchange = async {
-        let mut ready = connection.ready().await.map_err(Failure::before_sending)?;
-        let (answer, send) = ready.send_request(head, false).map_err(Failure::before_sending)?;
-        let answer = answer.await.map_err(Failure::before_answer)?;
-        match answer.status() {
-            StatusCode::OK => Ok((send, answer)),
-            status => Err(Failure::Final(ConnectError::Refused(status))),
-        }
-    };
-    match tokio::time::timeout(settings.answer_timeout, exchange).await {
-        Ok(result) => result,
-        Err(_) => Err(Failure::Final(ConnectError::Timeout(settings.answer_timeout))),
-    }
-}
-
-/// What the answer says, and its body.
-pub(crate) fn read_answer(peer: &Identity, answer: Response<RecvStream>) -> (ResponseInfo, RecvStream) {
-    let (head, body) = answer.into_parts();
-    (ResponseInfo { peer: peer.clone(), baggage: read_baggage(&head.headers) }, body)
+/// What the answer says.
+pub(crate) fn read_answer(peer: &Identity, answer: &Answer) -> ResponseInfo {
+    ResponseInfo { peer: peer.clone(), baggage: read_baggage(&answer.headers) }
 }
 
 /// Drives a connection until it ends or its peer is silent.
-pub(crate) async fn drive<IO: AsyncRead + AsyncWrite + Unpin>(
-    mut connection: Connection<IO, Bytes>,
+pub(crate) async fn drive<C: AsyncRead + AsyncWrite + Unpin>(
+    mut driver: Driver<C>,
+    connection: &Arc<Connection>,
     settings: &Settings,
     peer: impl fmt::Display,
 ) {
-    let ping_pong = connection.ping_pong();
+    let end = async {
+        // The far end opens no streams.
+        while let Some(request) = poll_fn(|cx| driver.poll(cx)).await? {
+            request.stream.refuse_unseen();
+        }
+        Ok::<_, Broken>(())
+    };
     tokio::select! {
-        ended = connection => if let Err(error) = ended {
-            tracing::debug!("the tunnel connection to {peer} ended: {error}");
+        ended = end => if let Err(why) = ended {
+            tracing::debug!("the tunnel connection to {peer} ended: {why}");
         },
-        waited = keepalive::peer_silent(ping_pong, settings) => {
+        waited = peer_silent(connection, settings) => {
             tracing::info!("{peer} did not answer a ping within {} s; dropping its tunnels", waited.as_secs());
         }
     }
@@ -183,25 +212,24 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = tls.peer_identity().clone();
-    connect_decrypted(tls, peer, settings, request).await
+    connect_secured(tls.into_secured(), peer, settings, request).await
 }
 
-/// The same over whatever carries the bytes of HTTP/2.
-pub(crate) async fn connect_decrypted<IO>(
-    io: IO,
+/// The same over whatever carries the bytes.
+pub(crate) async fn connect_secured<C>(
+    secured: Secured<C>,
     peer: Identity,
     settings: &Settings,
     request: &ConnectRequest,
 ) -> Result<(TunnelStream, ResponseInfo), ConnectError>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (send, connection) = handshake(io, settings).await?;
-    let (driven, name) = (settings.clone(), peer.clone());
-    tokio::spawn(async move { drive(connection, &driven, name).await });
-    let (send, answer) = self::request(send, request, settings).await.map_err(Failure::into_error)?;
-    let (info, body) = read_answer(&peer, answer);
-    Ok((TunnelStream::new(body, send, Place::Alone), info))
+    let (asker, driver) = Asker::new(secured, settings);
+    let (connection, driven, name) = (asker.connection(), settings.clone(), peer.clone());
+    tokio::spawn(async move { drive(driver, &connection, &driven, name).await });
+    let (stream, answer) = asker.request(request, settings).await.map_err(Failure::into_error)?;
+    Ok((TunnelStream::new(stream, Place::Alone), read_answer(&peer, &answer)))
 }
 
 #[cfg(test)]

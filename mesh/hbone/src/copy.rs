@@ -1,31 +1,26 @@
-//! The fast way between a TCP connection and a tunnel: what is read is what is
-//! framed, what arrives is written as it came. An idle connection owns no buffer.
+//! The fast way between a TCP connection and a tunnel: bytes are read to where they
+//! are sealed, and written from where they were opened. An idle connection owns no
+//! buffer.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use mesh_net::copy::{CopyError, Direction, Side, Transferred};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
-use crate::tunnel::{Reader, TunnelStream, Writer};
+use crate::connection::{FillError, Filled, StreamRef};
+use crate::error::Broken;
+use crate::tunnel::TunnelStream;
 
-/// The most one read takes: more falls out of the cache, much less is all system calls.
-const READ: usize = 64 * 1024;
-/// What is smaller is copied, so that it does not keep a whole read's memory.
-const WORTH_SHARING: usize = 16 * 1024;
 /// The most one write to TCP gathers.
 const GATHERED_CHUNKS: usize = 32;
 const GATHERED_BYTES: usize = 256 * 1024;
-
-thread_local! {
-    static SCRATCH: RefCell<BytesMut> = RefCell::default();
-}
 
 /// Copies both ways until both have ended, or one failed. `tcp_side` says which
 /// of the two sockets of the proxied connection `tcp` is. On failure both are
@@ -42,13 +37,13 @@ pub async fn copy_with_tcp(
     };
     let result = {
         let (tcp_reader, tcp_writer) = tcp.split();
-        let TunnelStream { reader, writer, .. } = &mut *tunnel;
+        let stream = &tunnel.stream;
         let into_tunnel = async {
-            let copied = into_tunnel(&tcp_reader, writer, counter(counters, into)).await;
+            let copied = into_tunnel(tcp_reader, stream, counter(counters, into)).await;
             copied.map_err(|failure| failure.located(tcp_side, into))
         };
         let out_of_tunnel = async {
-            let copied = out_of_tunnel(reader, tcp_writer, counter(counters, out_of)).await;
+            let copied = out_of_tunnel(stream, tcp_writer, counter(counters, out_of)).await;
             copied.map_err(|failure| failure.located(tcp_side, out_of))
         };
         tokio::try_join!(into_tunnel, out_of_tunnel).map(|_| ())
@@ -70,7 +65,16 @@ fn counter(counters: &Transferred, direction: Direction) -> &AtomicU64 {
 
 enum Failure {
     Tcp(io::Error),
-    Tunnel(io::Error),
+    Tunnel(Broken),
+}
+
+impl From<FillError> for Failure {
+    fn from(error: FillError) -> Self {
+        match error {
+            FillError::Source(error) => Failure::Tcp(error),
+            FillError::Stream(why) => Failure::Tunnel(why),
+        }
+    }
 }
 
 impl Failure {
@@ -81,51 +85,53 @@ impl Failure {
         };
         match self {
             Failure::Tcp(source) => CopyError { side: tcp_side, direction, source },
-            Failure::Tunnel(source) => CopyError { side: tunnel_side, direction, source },
+            Failure::Tunnel(why) => CopyError { side: tunnel_side, direction, source: why.into() },
         }
     }
 }
 
-async fn into_tunnel(tcp: &ReadHalf<'_>, tunnel: &mut Writer, counter: &AtomicU64) -> Result<(), Failure> {
+async fn into_tunnel(
+    mut tcp: ReadHalf<'_>,
+    tunnel: &StreamRef,
+    counter: &AtomicU64,
+) -> Result<(), Failure> {
     loop {
-        tokio::select! {
-            readable = tcp.readable() => readable.map_err(Failure::Tcp)?,
-            // Otherwise a far end that gave up would be noticed only with the next byte.
-            gone = tunnel.reset() => return refused(tunnel, gone),
+        let filled = poll_fn(|cx| {
+            tunnel.poll_fill(cx, |cx, place| poll_read(&mut tcp, cx, place))
+        });
+        match filled.await.map_err(Failure::from) {
+            Ok(Filled::Part(taken)) => count(counter, taken),
+            Ok(Filled::Full(taken)) => {
+                count(counter, taken);
+                match tunnel.fill_more(|places| tcp.try_read_vectored(places)) {
+                    Ok(taken) => count(counter, taken),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(Failure::Tcp(error)),
+                }
+            }
+            Ok(Filled::Nothing) => return tunnel.end().or_else(|why| refused(tunnel, Failure::Tunnel(why))),
+            Err(failure) => return refused(tunnel, failure),
         }
-        let bytes = match read(tcp) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(error) => return Err(Failure::Tcp(error)),
-        };
-        if bytes.is_empty() {
-            return tunnel.end().or_else(|error| refused(tunnel, error));
-        }
-        let length = bytes.len() as u64;
-        if let Err(error) = tunnel.send(bytes).await {
-            return refused(tunnel, error);
-        }
-        counter.fetch_add(length, Ordering::Relaxed);
     }
+}
+
+/// Unlike a read that tries, this one does not ask the kernel again after it emptied the socket.
+fn poll_read(tcp: &mut ReadHalf<'_>, cx: &mut Context<'_>, place: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(place);
+    Pin::new(tcp).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+}
+
+fn count(counter: &AtomicU64, bytes: usize) {
+    counter.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
 /// A far end that is satisfied takes no more, and is no failure: its answer still has to arrive here.
-fn refused(tunnel: &mut Writer, error: io::Error) -> Result<(), Failure> {
-    if tunnel.is_satisfied() { Ok(()) } else { Err(Failure::Tunnel(error)) }
-}
-
-/// One read into the thread's buffer; empty at the end.
-fn read(tcp: &ReadHalf<'_>) -> io::Result<Bytes> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.clear();
-        scratch.reserve(READ);
-        let taken = tcp.try_read_buf(scratch)?;
-        Ok(if taken < WORTH_SHARING { Bytes::copy_from_slice(scratch) } else { scratch.split().freeze() })
-    })
+fn refused(tunnel: &StreamRef, failure: Failure) -> Result<(), Failure> {
+    if matches!(failure, Failure::Tunnel(_)) && tunnel.is_satisfied() { Ok(()) } else { Err(failure) }
 }
 
 async fn out_of_tunnel(
-    tunnel: &mut Reader,
+    tunnel: &StreamRef,
     mut tcp: WriteHalf<'_>,
     counter: &AtomicU64,
 ) -> Result<(), Failure> {
@@ -136,7 +142,7 @@ async fn out_of_tunnel(
         match end {
             None => {}
             Some(Ok(())) => break,
-            Some(Err(error)) => return Err(Failure::Tunnel(error)),
+            Some(Err(why)) => return Err(Failure::Tunnel(why)),
         }
     }
     match tcp.shutdown().await {
@@ -147,7 +153,7 @@ async fn out_of_tunnel(
 }
 
 /// Waits for a chunk and takes those that are ready behind it; tells how the stream ended, if it has.
-async fn gather(tunnel: &mut Reader, chunks: &mut Vec<Bytes>) -> Option<io::Result<()>> {
+async fn gather(tunnel: &StreamRef, chunks: &mut Vec<Bytes>) -> Option<Result<(), Broken>> {
     let mut bytes = 0;
     poll_fn(|cx| {
         while chunks.len() < GATHERED_CHUNKS && bytes < GATHERED_BYTES {
@@ -156,7 +162,7 @@ async fn gather(tunnel: &mut Reader, chunks: &mut Vec<Bytes>) -> Option<io::Resu
                     bytes += chunk.len();
                     chunks.push(chunk);
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Ready(Some(Err(why))) => return Poll::Ready(Some(Err(why))),
                 Poll::Ready(None) => return Poll::Ready(Some(Ok(()))),
                 Poll::Pending if chunks.is_empty() => return Poll::Pending,
                 Poll::Pending => break,
@@ -169,7 +175,7 @@ async fn gather(tunnel: &mut Reader, chunks: &mut Vec<Bytes>) -> Option<io::Resu
 
 async fn write_all(
     tcp: &mut WriteHalf<'_>,
-    tunnel: &mut Reader,
+    tunnel: &StreamRef,
     chunks: &mut Vec<Bytes>,
     counter: &AtomicU64,
 ) -> io::Result<()> {
@@ -183,7 +189,7 @@ async fn write_all(
             }
             Err(error) => return Err(error),
         };
-        counter.fetch_add(written as u64, Ordering::Relaxed);
+        count(counter, written);
         tunnel.release(written);
         while let Some(chunk) = chunks.get_mut(done).filter(|_| written > 0) {
             let part = written.min(chunk.len());
@@ -198,6 +204,9 @@ async fn write_all(
 
 /// One write of as many chunks as it takes. Not part of the future, which would hold the slices while it waits.
 fn try_write(tcp: &WriteHalf<'_>, chunks: &[Bytes]) -> io::Result<usize> {
+    if let [chunk] = chunks {
+        return tcp.try_write(chunk);
+    }
     let mut slices = [IoSlice::new(&[]); GATHERED_CHUNKS];
     for (slice, chunk) in slices.iter_mut().zip(chunks) {
         *slice = IoSlice::new(chunk);

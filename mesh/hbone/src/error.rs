@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use mesh_frames::{ProtocolError, Reason};
 use mesh_identity::IdentityError;
 use mesh_identity::tls::PeerError;
+use mesh_record::RecordError;
 
 /// Why a TLS handshake did not succeed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -58,13 +60,13 @@ pub enum ConnectError {
     Dial(#[from] DialError),
     /// The peer speaks TLS but not HTTP/2.
     #[error("the HTTP/2 handshake failed: {0}")]
-    Http2(Arc<h2::Error>),
+    Http2(Broken),
     /// The far end answered no (HB-10).
     #[error("the far end refused the tunnel: {0}")]
     Refused(StatusCode),
     /// The connection or the stream ended before the answer.
     #[error("the connection to the far end was lost before it answered: {0}")]
-    Lost(Arc<h2::Error>),
+    Lost(Broken),
     /// The far end did not answer.
     #[error("the far end did not answer within {} s", .0.as_secs())]
     Timeout(Duration),
@@ -81,20 +83,56 @@ pub enum ServeError {
     HandshakeTimeout(Duration),
     /// The peer broke the protocol, or the connection broke.
     #[error("the connection failed: {0}")]
-    Failed(#[from] h2::Error),
+    Failed(#[from] Broken),
     /// The peer did not answer a PING (HB-18).
     #[error("the peer did not answer a ping within {} s", .0.as_secs())]
     Silent(Duration),
 }
 
-/// The same failure for those who read and write.
-pub(crate) fn to_io(error: h2::Error) -> io::Error {
-    match error.get_io() {
-        Some(cause) => io::Error::new(cause.kind(), error),
-        None if error.is_reset() || error.is_go_away() => {
-            io::Error::new(io::ErrorKind::ConnectionReset, error)
-        }
-        // What h2 calls a mistake of its user: sending on a stream that is no more.
-        None => io::Error::new(io::ErrorKind::ConnectionReset, "the far end has ended the tunnel"),
+/// Why a stream, or the connection with all its streams, ended before its time.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Broken {
+    /// The far end ended the stream at once.
+    #[error("the far end reset the stream: {0}")]
+    Reset(Reason),
+    /// The far end is closing the connection and has not looked at the stream.
+    #[error("the far end is closing the connection: {0}")]
+    GoAway(Reason),
+    /// The far end broke the rules of the stream.
+    #[error("the far end sent what the stream does not allow")]
+    Malformed,
+    /// The far end broke the rules of the connection.
+    #[error("the far end broke HTTP/2: {0}")]
+    Protocol(#[from] ProtocolError),
+    /// The far end, or somebody in between, broke the encryption.
+    #[error(transparent)]
+    Record(RecordError),
+    /// The network failed.
+    #[error("the connection failed: {0}")]
+    Io(Arc<io::Error>),
+    /// We had said that nothing more comes.
+    #[error("nothing can be sent after the end")]
+    Ended,
+    /// Either end has closed the connection, or we have reset the stream.
+    #[error("the connection was closed")]
+    Closed,
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Broken::Io(Arc::new(error))
+    }
+}
+
+/// The same for those who read and write.
+impl From<Broken> for io::Error {
+    fn from(why: Broken) -> Self {
+        let kind = match &why {
+            Broken::Reset(_) | Broken::GoAway(_) | Broken::Closed => io::ErrorKind::ConnectionReset,
+            Broken::Malformed | Broken::Protocol(_) | Broken::Record(_) => io::ErrorKind::InvalidData,
+            Broken::Io(error) => error.kind(),
+            Broken::Ended => io::ErrorKind::BrokenPipe,
+        };
+        io::Error::new(kind, why)
     }
 }

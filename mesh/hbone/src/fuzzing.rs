@@ -1,18 +1,18 @@
 //! What the fuzz targets reach of this crate: both ends without the TLS under
 //! them, and the head of a request as it is written.
 
-use http::Request;
 use mesh_model::Identity;
 use mesh_runtime::drain::DrainWatcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::tls::Secured;
 use crate::{
     ConnectError, ConnectRequest, Incoming, ResponseInfo, ServeError, Settings, TunnelStream, client, server,
 };
 
-/// The request as it is sent.
-pub fn to_http(request: &ConnectRequest) -> Result<Request<()>, http::Error> {
-    request.to_http()
+/// The header block of the request as it is sent.
+pub fn to_block(request: &ConnectRequest) -> Vec<u8> {
+    request.to_block()
 }
 
 /// [`serve`](crate::serve) over what came out of TLS.
@@ -27,7 +27,7 @@ where
     H: Fn(Incoming) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    server::serve_decrypted(io, settings, drain, handler).await
+    server::serve_secured(Secured::plain(io), settings, drain, handler).await
 }
 
 /// [`connect_unpooled`](crate::connect_unpooled) over what came out of TLS.
@@ -40,5 +40,5 @@ pub async fn connect_decrypted<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    client::connect_decrypted(io, peer, settings, request).await
+    client::connect_secured(Secured::plain(io), peer, settings, request).await
 }

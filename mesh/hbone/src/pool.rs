@@ -4,20 +4,18 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use h2::client::{Connection, SendRequest};
 use mesh_model::Identity;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{self, Failure, ResponseInfo, Usage};
+use crate::client::{self, Asker, Failure, ResponseInfo, Usage};
+use crate::connection::{Connection, Driver};
 use crate::error::{ConnectError, DialError};
 use crate::request::ConnectRequest;
 use crate::settings::Settings;
-use crate::tls::TlsStream;
+use crate::tls::{Carrier, TlsStream};
 use crate::tunnel::{Place, TunnelStream};
 
 /// Connections dialled for a request that may end before they took it.
@@ -57,18 +55,15 @@ struct Slot {
 
 #[derive(Clone)]
 struct Pooled {
-    send: SendRequest<Bytes>,
+    asker: Asker,
     peer: Identity,
     usage: Arc<Usage>,
 }
 
 impl Pooled {
     /// Whether it is neither retired nor has its peer said goodbye.
-    fn takes_tunnels(&mut self) -> bool {
-        // This handle opens no streams itself, so it is asked only for the connection's health.
-        let healthy =
-            !matches!(self.send.poll_ready(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)));
-        healthy && !self.usage.is_retired()
+    fn takes_tunnels(&self) -> bool {
+        self.asker.takes_streams() && !self.usage.is_retired()
     }
 }
 
@@ -119,10 +114,10 @@ impl Pool {
         loop {
             let (connection, lease, fresh) = self.check_out(key, &dial).await?;
             dials += usize::from(fresh);
-            let failure = match client::request(connection.send, request, &self.shared.settings).await {
-                Ok((send, answer)) => {
-                    let (info, body) = client::read_answer(&connection.peer, answer);
-                    return Ok((TunnelStream::new(body, send, Place::Pooled(lease)), info));
+            let failure = match connection.asker.request(request, &self.shared.settings).await {
+                Ok((stream, answer)) => {
+                    let info = client::read_answer(&connection.peer, &answer);
+                    return Ok((TunnelStream::new(stream, Place::Pooled(lease)), info));
                 }
                 Err(failure) => failure,
             };
@@ -195,16 +190,17 @@ impl Pool {
     {
         let tls = dialled.await?;
         let peer = tls.peer_identity().clone();
-        let (send, connection) = client::handshake(tls, &self.shared.settings).await?;
-        let pooled = Pooled { send, peer, usage: Arc::new(Usage::new()) };
+        let (asker, driver) = Asker::new(tls.into_secured(), &self.shared.settings);
+        let connection = asker.connection();
+        let pooled = Pooled { asker, peer, usage: Arc::new(Usage::new()) };
         let lease = Lease::new(&pooled.usage);
-        let driver = Driver {
+        let keeper = Keeper {
             pool: Arc::downgrade(&self.shared),
             key: key.clone(),
             usage: Arc::clone(&pooled.usage),
             settings: self.shared.settings.clone(),
         };
-        tokio::spawn(driver.run(connection));
+        tokio::spawn(keeper.run(driver, connection));
         self.shared.lock().entry(key.clone()).or_default().connections.push(pooled.clone());
         Ok((pooled, lease))
     }
@@ -221,10 +217,10 @@ impl Shared {
             Some(slot) => slot,
             None => slots.entry(key.clone()).or_default(),
         };
-        slot.connections.retain_mut(Pooled::takes_tunnels);
+        slot.connections.retain(Pooled::takes_tunnels);
         let most = self.settings.pooled_streams;
         let room =
-            |pooled: &&Pooled| pooled.usage.streams() < most.min(pooled.send.current_max_send_streams());
+            |pooled: &&Pooled| pooled.usage.streams() < most.min(pooled.asker.stream_limit());
         if let Some(pooled) = slot.connections.iter().find(room) {
             let lease = Lease::new(&pooled.usage);
             return Found::Room(pooled.clone(), lease);
@@ -267,20 +263,20 @@ impl Shared {
 }
 
 /// Drives one connection of the pool to its end.
-struct Driver {
+struct Keeper {
     pool: Weak<Shared>,
     key: PoolKey,
     usage: Arc<Usage>,
     settings: Settings,
 }
 
-impl Driver {
-    async fn run<IO>(self, connection: Connection<IO, Bytes>)
+impl Keeper {
+    async fn run<IO>(self, driver: Driver<Carrier<IO>>, connection: Arc<Connection>)
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         tokio::select! {
-            () = client::drive(connection, &self.settings, self.key.destination) => {}
+            () = client::drive(driver, &connection, &self.settings, self.key.destination) => {}
             () = self.release_unused() => {}
         }
         self.usage.retire();

@@ -1,7 +1,8 @@
 //! The head of a CONNECT request: what stands in it and how it is written (wire.md §2.1).
 //! Reading is pure and bounded, whatever a peer sends.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use mesh_frames::encode_field;
 
 use crate::target::{InvalidTarget, Target};
 
@@ -85,17 +86,16 @@ impl ConnectRequest {
         })
     }
 
-    /// The request to send. Values no header can hold are left out: they only describe.
-    pub(crate) fn to_http(&self) -> Result<Request<()>, http::Error> {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::CONNECT;
-        *request.uri_mut() = Uri::builder().authority(self.target.to_string()).build()?;
-        let headers = request.headers_mut();
+    /// The header block to send. Values no header can hold are left out: they only describe.
+    pub(crate) fn to_block(&self) -> Vec<u8> {
+        let mut block = Vec::with_capacity(256);
+        encode_field(&mut block, b":method", b"CONNECT");
+        encode_field(&mut block, b":authority", self.target.to_string().as_bytes());
         if self.baggage.is_empty() {
-            headers.append(BAGGAGE, HeaderValue::from_static(""));
+            encode_field(&mut block, b"baggage", b"");
         }
         for line in &self.baggage {
-            append(headers, BAGGAGE, line);
+            append(&mut block, &BAGGAGE, line);
         }
         let optional = [
             (FORWARDED, &self.forwarded),
@@ -105,10 +105,10 @@ impl ConnectRequest {
         ];
         for (name, value) in optional {
             if let Some(value) = value {
-                append(headers, name, value);
+                append(&mut block, &name, value);
             }
         }
-        Ok(request)
+        block
     }
 }
 
@@ -117,9 +117,9 @@ pub(crate) fn read_baggage(headers: &HeaderMap) -> Vec<String> {
     headers.get_all(BAGGAGE).iter().take(MOST_BAGGAGE).filter_map(text).collect()
 }
 
-fn append(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.append(name, value);
+fn append(block: &mut Vec<u8>, name: &HeaderName, value: &str) {
+    if HeaderValue::from_str(value).is_ok() {
+        encode_field(block, name.as_str().as_bytes(), value.as_bytes());
     }
 }
 

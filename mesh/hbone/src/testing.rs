@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use mesh_identity::authority::{Authority, RootKey};
 use mesh_identity::key::KeyRequest;
-use mesh_identity::{Certificate, Profile};
+use mesh_identity::{Certificate, Profile, tls};
 use mesh_model::Identity;
 use mesh_runtime::drain::{self, DrainTrigger, DrainWatcher};
 use rand::RngExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use crate::{
     ConnectError, ConnectRequest, DialError, Incoming, Pool, PoolKey, ResponseInfo, Settings, TlsStream,
@@ -33,13 +34,18 @@ pub(crate) fn request(target: &str) -> ConnectRequest {
 pub(crate) struct Certificates {
     authority: Authority,
     made: Mutex<Vec<Arc<Certificate>>>,
+    profile: Profile,
 }
 
 impl Certificates {
     pub(crate) fn new() -> Arc<Self> {
+        Self::with(Profile::default())
+    }
+
+    pub(crate) fn with(profile: Profile) -> Arc<Self> {
         let authority =
             Authority::self_signed("cluster.local", Duration::from_hours(24), RootKey::Ecdsa).unwrap();
-        Arc::new(Certificates { authority, made: Mutex::default() })
+        Arc::new(Certificates { authority, made: Mutex::default(), profile })
     }
 
     pub(crate) fn of(&self, identity: &Identity) -> Arc<Certificate> {
@@ -49,7 +55,7 @@ impl Certificates {
         }
         let request = KeyRequest::generate(identity).unwrap();
         let chain = self.authority.sign(request.csr_pem(), identity, 3600).unwrap();
-        let fresh = Arc::new(Certificate::from_chain(identity, &chain, request, Profile::default()).unwrap());
+        let fresh = Arc::new(Certificate::from_chain(identity, &chain, request, self.profile).unwrap());
         made.push(Arc::clone(&fresh));
         fresh
     }
@@ -61,6 +67,27 @@ impl Certificates {
         let expected = [workload("db")];
         let (connected, accepted) =
             tokio::join!(TlsStream::connect(near, &web, &expected, SOON), TlsStream::accept(far, &db, SOON));
+        (connected.unwrap(), accepted.unwrap())
+    }
+
+    /// The same, but at `web` rustls alone: for the oracle to speak over.
+    pub(crate) async fn from_oracle(&self) -> (client::TlsStream<DuplexStream>, TlsStream<DuplexStream>) {
+        let (near, far) = tokio::io::duplex(256 * 1024);
+        let (web, db) = (self.of(&workload("web")), self.of(&workload("db")));
+        let connector = TlsConnector::from(tls::client_config(&web, &[workload("db")]));
+        let (connected, accepted) =
+            tokio::join!(connector.connect(tls::server_name(), near), TlsStream::accept(far, &db, SOON));
+        (connected.unwrap(), accepted.unwrap())
+    }
+
+    /// The same at `db`.
+    pub(crate) async fn to_oracle(&self) -> (TlsStream<DuplexStream>, server::TlsStream<DuplexStream>) {
+        let (near, far) = tokio::io::duplex(256 * 1024);
+        let (web, db) = (self.of(&workload("web")), self.of(&workload("db")));
+        let expected = [workload("db")];
+        let acceptor = TlsAcceptor::from(tls::server_config(&db));
+        let (connected, accepted) =
+            tokio::join!(TlsStream::connect(near, &web, &expected, SOON), acceptor.accept(far));
         (connected.unwrap(), accepted.unwrap())
     }
 }

@@ -38,6 +38,12 @@ pub fn client_config(certificate: &Certificate, expected: &[Identity]) -> Arc<Cl
     Arc::new(config)
 }
 
+/// Whether the keys of such connections can be had, for records of our own
+/// (`mesh-record`): of TLS 1.3 only, and not from BoringSSL.
+pub fn gives_keys(certificate: &Certificate) -> bool {
+    !cfg!(feature = "boring") && certificate.profile.versions() == [&rustls::version::TLS13]
+}
+
 /// What rustls wants to be told as the server's name; it is neither sent nor checked.
 pub fn server_name() -> ServerName<'static> {
     ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into())
@@ -96,6 +102,8 @@ pub(crate) fn build_server(
     // A resumed session would skip the check of a certificate that may have been replaced or revoked.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
+    // For who seals records himself; otherwise the keys stay where they are.
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 
@@ -113,6 +121,7 @@ pub(crate) fn build_client(
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
+    config.enable_secret_extraction = true;
     Ok(config)
 }
 

@@ -3,18 +3,37 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::testing::{Certificates, SOON, workload};
+use crate::Settings;
+use crate::testing::{Certificates, SOON, request, workload};
+use mesh_identity::Profile;
 
 #[tokio::test]
 async fn hb_01_both_ends_know_each_other() {
-    let (mut web, mut db) = Certificates::new().pair().await;
+    let (web, db) = Certificates::new().pair().await;
     assert_eq!(*web.peer_identity(), workload("db"));
     assert_eq!(*db.peer_identity(), workload("web"));
-    web.write_all(b"hello").await.unwrap();
-    web.flush().await.unwrap();
-    let mut read = [0; 5];
-    db.read_exact(&mut read).await.unwrap();
-    assert_eq!(&read, b"hello");
+    let direct = |stream: &TlsStream<_>| matches!(stream.secured.carrier, Carrier::Direct(_));
+    assert!(direct(&web) && direct(&db), "the records are our own");
+}
+
+#[tokio::test]
+async fn where_tls_1_2_is_allowed_rustls_keeps_the_stream() {
+    let certificates = Certificates::with(Profile { tls12: true, ..Profile::default() });
+    let (web, db) = certificates.pair().await;
+    assert!(matches!(web.secured.carrier, Carrier::Rustls(_)));
+    let (trigger, watcher) = mesh_runtime::drain::channel();
+    let handler = async |incoming: crate::Incoming| {
+        let mut tunnel = incoming.accept(&[]).unwrap();
+        tunnel.write_all(b"over rustls").await.unwrap();
+        tunnel.shutdown().await.unwrap();
+    };
+    tokio::spawn(async move { crate::serve(db, &Settings::default(), watcher, handler).await });
+    let (mut tunnel, _) =
+        crate::connect_unpooled(web, &Settings::default(), &request("10.0.0.1:80")).await.unwrap();
+    let mut said = String::new();
+    tunnel.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "over rustls");
+    drop(trigger);
 }
 
 #[tokio::test]
