@@ -109,8 +109,12 @@ impl Interest {
         let before = std::mem::replace(&mut self.sent, current);
         let changed = changed
             .unwrap_or_else(|| before.entries.keys().chain(self.sent.entries.keys()).cloned().collect());
+        // What others belong to comes first, so that they are wanted for its sake.
+        let belongs =
+            |name: &Arc<str>| self.sent.entries.get(name).is_some_and(|entry| !entry.belongs_to.is_empty());
+        let (members, heads): (Vec<_>, Vec<_>) = changed.into_iter().partition(belongs);
         let mut delta = Delta::default();
-        for name in changed {
+        for name in heads.into_iter().chain(members) {
             let old = before.entries.get(&name);
             let new = self.sent.entries.get(&name).filter(|entry| self.sees(entry)).cloned();
             let had = if self.wildcard {
@@ -127,10 +131,7 @@ impl Interest {
                         delta.send.push(entry);
                     }
                 }
-                Some(entry) if self.wants(&entry) => {
-                    self.hold(&name);
-                    delta.send.push(entry);
-                }
+                Some(entry) if self.wants(&entry) => self.give(entry, &mut delta),
                 None if had => {
                     self.held.remove(&name);
                     delta.removed.push(name.to_string());
@@ -138,6 +139,7 @@ impl Interest {
                 _ => {}
             }
         }
+        delta.drop_duplicates();
         delta
     }
 
@@ -162,11 +164,15 @@ impl Interest {
                 self.names.remove(name);
             }
         }
-        for name in &request.resource_names_unsubscribe {
+        let given_up = request.resource_names_unsubscribe.iter().map(String::as_str);
+        let belongs =
+            |name: &&str| self.sent.entries.get(*name).is_some_and(|entry| !entry.belongs_to.is_empty());
+        let (members, heads): (Vec<_>, Vec<_>) = given_up.partition(belongs);
+        for name in heads.into_iter().chain(members) {
             // Another name may still lead to it.
-            let entry = self.sent.entries.get(name.as_str());
+            let entry = self.sent.entries.get(name);
             if !entry.is_some_and(|entry| self.sees(entry) && self.wants(entry)) {
-                self.held.remove(name.as_str());
+                self.held.remove(name);
             }
         }
         if !self.wildcard {
@@ -214,18 +220,26 @@ impl Interest {
             .filter(|entry| self.sees(entry))
             .cloned()
             .collect();
-        for entry in &found {
-            self.hold(&entry.name);
-        }
         let count = found.len();
-        delta.send.extend(found);
+        found.into_iter().for_each(|entry| self.give(entry, delta));
         count
     }
 
-    fn hold(&mut self, name: &Arc<str>) {
+    /// The peer holds an entry from now on, and what belongs to it: whoever asks for a service
+    /// by its address needs its endpoints as well.
+    fn give(&mut self, entry: Arc<Entry>, delta: &mut Delta) {
         if !self.wildcard {
-            self.held.insert(name.clone());
+            let members = self.sent.index.get(&*entry.name).into_iter().flat_map(|names| names.iter());
+            let members: Vec<_> = members
+                .filter_map(|name| self.sent.entries.get(name))
+                .filter(|member| self.sees(member) && !self.held.contains(&member.name))
+                .cloned()
+                .collect();
+            self.held.insert(entry.name.clone());
+            self.held.extend(members.iter().map(|member| member.name.clone()));
+            delta.send.extend(members);
         }
+        delta.send.push(entry);
     }
 
     fn sees(&self, entry: &Entry) -> bool {
@@ -236,5 +250,6 @@ impl Interest {
         self.wildcard
             || self.names.contains(&*entry.name)
             || entry.other_names().any(|name| self.names.contains(&**name))
+            || entry.belongs_to.iter().any(|name| self.held.contains(name))
     }
 }
