@@ -41,6 +41,8 @@ pub struct Config {
     pub zds_socket: PathBuf,
     /// How connections are carried.
     pub data_path: DataPath,
+    /// The file of revocation lists to hold against peers; none: nothing is ever revoked (ID-14).
+    pub revocation_lists: Option<PathBuf>,
     /// How the pods' names are answered.
     pub dns: Dns,
     /// Ports of ztunnel itself.
@@ -196,6 +198,7 @@ impl Config {
             worker_threads: worker_threads(&variables, proxy_config.concurrency)?,
             drain_deadline: drain_deadline(&variables)?,
         })
+            revocation_lists: variables.find("CRL_PATH").map(PathBuf::from),
     }
 }
 
@@ -273,7 +276,6 @@ fn refuse_unsupported(variables: &Variables) -> Result<(), ConfigError> {
         ("UNSTABLE_ENABLE_SOCKS5", is("UNSTABLE_ENABLE_SOCKS5", "true"), "a SOCKS5 proxy"),
         ("TLS12_ENABLED", is("TLS12_ENABLED", "true"), "TLS 1.2"),
         ("COMPLIANCE_POLICY", given("COMPLIANCE_POLICY"), "another set of key exchange groups"),
-        ("CRL_PATH", given("CRL_PATH"), "certificate revocation lists"),
     ];
     match asked.into_iter().find(|(_, asked, _)| *asked) {
         Some((name, _, what)) => Err(ConfigError::Unsupported { name, what }),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mesh_authz::Denial;
-use mesh_hbone::{ConnectError, DialError, StatusCode};
+use mesh_hbone::{ConnectError, DialError, StatusCode, TlsError};
+use mesh_identity::tls::PeerError;
 use mesh_model::Service;
 use mesh_net::copy::{CopyError, Transferred};
 use mesh_telemetry::{Addresses, ConnectionReport, Failure, Party, Reporter, ResponseFlag, ServiceRef};
@@ -98,6 +99,9 @@ fn flag_of(error: &ConnectError) -> ResponseFlag {
     match error {
         ConnectError::Dial(DialError::Identity(_)) => ResponseFlag::IdentityError,
         ConnectError::Dial(DialError::ConnectTimeout { .. }) => ResponseFlag::NetworkPolicy,
+        ConnectError::Dial(DialError::Tls(TlsError::Refused(PeerError::Revoked { .. }))) => {
+            ResponseFlag::CertificateRevoked
+        }
         ConnectError::Dial(DialError::Tls(_)) => ResponseFlag::TlsFailure,
         ConnectError::Http2(_) => ResponseFlag::Http2HandshakeFailure,
         ConnectError::Refused(StatusCode::UNAUTHORIZED) => ResponseFlag::Denied,
@@ -139,13 +143,15 @@ mod tests {
         let address = "10.0.0.1:15008".parse().unwrap();
         let source = Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused));
         let after = std::time::Duration::from_secs(10);
+        let revoked = PeerError::Revoked {
+            found: mesh_model::Identity::new("cluster.local", "default", "web"),
+            serial: "05".to_owned(),
+        };
         for (error, flag) in [
             (ConnectError::Dial(DialError::Connect { address, source }), ResponseFlag::ConnectFailure),
             (ConnectError::Dial(DialError::ConnectTimeout { address, after }), ResponseFlag::NetworkPolicy),
-            (
-                ConnectError::Dial(DialError::Tls(mesh_hbone::TlsError::Timeout(after))),
-                ResponseFlag::TlsFailure,
-            ),
+            (ConnectError::Dial(DialError::Tls(TlsError::Timeout(after))), ResponseFlag::TlsFailure),
+            (ConnectError::Dial(DialError::Tls(revoked.into())), ResponseFlag::CertificateRevoked),
             (ConnectError::Refused(StatusCode::UNAUTHORIZED), ResponseFlag::Denied),
             (ConnectError::Refused(StatusCode::SERVICE_UNAVAILABLE), ResponseFlag::ConnectFailure),
             (ConnectError::Timeout(after), ResponseFlag::ConnectFailure),

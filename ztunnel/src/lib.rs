@@ -24,6 +24,7 @@ mod pods;
 mod ports;
 mod proxy;
 mod run;
+mod revocable;
 #[cfg(test)]
 mod samples;
 mod zds;

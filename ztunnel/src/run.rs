@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use mesh_identity::{RevocationFile, Revocations};
 use mesh_net::socket::{Keepalive, SocketOptions, Transparency};
 use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
 use mesh_runtime::{drain, shutdown};
-use mesh_telemetry::{DnsMetrics, OnDemandMetrics, PodMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{DnsMetrics, OnDemandMetrics, PodMetrics, Registry, RevocationMetrics, TcpMetrics};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use crate::identities::Identities;
 use crate::pods::{Keeper, Roster};
 use crate::proxy::{Launcher, Mesh, Settings};
 use crate::{control, dns, zds};
+use crate::revocable::Revoking;
 
 /// Never shared with the data path: a burst of configuration must not hold up connections.
 const CONTROL_THREADS: usize = 2;
@@ -80,6 +82,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
 
     let ready = readiness.clone();
     let (deadline, socket) = (config.drain_deadline, config.zds_socket.clone());
+        revoking: revoking(&config, &registry),
     Admin { config, reader, store, roster: shown_roster, registry, readiness, levels, shutdown }
         .start(&ending)
         .context("cannot open ztunnel's own ports")?;
@@ -100,6 +103,15 @@ fn names(config: &Config, registry: &Registry) -> dns::Setup {
         cluster_domain: config.dns.cluster_domain.as_str().into(),
         metrics: DnsMetrics::new(registry),
         on_demand: OnDemandMetrics::new(registry),
+/// Reads the revocation lists before the first connection, and keeps up with them.
+fn revoking(config: &Config, registry: &Registry) -> Option<Revoking> {
+    let mut file = RevocationFile::new(config.revocation_lists.as_ref()?);
+    let lists = Revocations::new();
+    file.refresh(&lists);
+    tokio::spawn(file.follow(lists.clone()));
+    Some(Revoking { lists, metrics: RevocationMetrics::new(registry) })
+}
+
     }
 }
 

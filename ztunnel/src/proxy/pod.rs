@@ -11,7 +11,7 @@ use mesh_model::{Identity, Uid, Workload};
 use mesh_net::namespace::Namespace;
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_state::Reader;
-use mesh_telemetry::TcpMetrics;
+use mesh_telemetry::{Reporter, TcpMetrics};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,6 +20,7 @@ use crate::connections::Connections;
 use crate::dns;
 use crate::zds::PodInfo;
 
+use crate::revocable::{Armed, Revoking};
 /// How long a connection waits for the controller to say who its pod is (CAP-26).
 const WORKLOAD_WAIT: Duration = Duration::from_secs(5);
 /// HB-32.
@@ -35,6 +36,8 @@ pub(crate) struct Mesh {
 }
 
 /// The configuration as connections need it.
+    /// None: nothing is ever revoked.
+    pub(crate) revoking: Option<Revoking>,
 pub(crate) struct Settings {
     pub(crate) trust_domain: Arc<str>,
     pub(crate) network: Arc<str>,
@@ -103,6 +106,12 @@ impl Pod {
             Some(workload) => Some(workload),
             None => Box::pin(self.mesh.reader.fetch_workload_by_uid(&self.uid, WORKLOAD_WAIT)).await,
         }
+    }
+
+    /// Prepares a handshake as this pod, in which `reporter` is our end.
+    pub(crate) async fn arm(&self, stream: TcpStream, reporter: Reporter) -> Result<Armed, IdentityError> {
+        let certificate = self.fetch_certificate().await?;
+        Armed::new(self.mesh.revoking.as_ref(), certificate, stream, reporter)
     }
 
     pub(crate) async fn fetch_certificate(&self) -> Result<Arc<Certificate>, IdentityError> {

@@ -10,6 +10,7 @@ mod hbone;
 mod lifecycle;
 mod policy;
 #[path = "../../src/samples.rs"]
+mod revocation;
 #[allow(dead_code, reason = "shared with the unit tests")]
 mod samples;
 mod sniffer;
