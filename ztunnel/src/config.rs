@@ -158,6 +158,12 @@ pub enum ConfigError {
         /// What it asks for.
         what: &'static str,
     },
+    /// Names of services that nobody has asked for yet cannot be answered.
+    #[error(
+        "environment variable XDS_ON_DEMAND asks for resources on demand, with which names cannot be answered; \
+         set DNS_CAPTURE to false"
+    )]
+    NamesOnDemand,
 }
 
 impl Config {
@@ -183,12 +189,18 @@ impl Config {
             preferred_service_namespace: variables.find("PREFERED_SERVICE_NAMESPACE").map(str::to_owned),
         };
         let data_path = DataPath::read(&variables)?;
+        let dns = Dns::read(&variables, data_path.ipv6)?;
+        let control_plane = ControlPlane::read(&variables, &proxy_config, &own, &place)?;
+        if control_plane.on_demand && !dns.listen.is_empty() {
+            return Err(ConfigError::NamesOnDemand);
+        }
         Ok(Config {
-            control_plane: ControlPlane::read(&variables, &proxy_config, &own, &place)?,
+            control_plane,
             own,
             place,
+            revocation_lists: variables.find("CRL_PATH").map(PathBuf::from),
             zds_socket: variables.text("INPOD_UDS", "/var/run/ztunnel/ztunnel.sock").into(),
-            dns: Dns::read(&variables, data_path.ipv6)?,
+            dns,
             data_path,
             ports: OwnPorts {
                 admin: proxy_config.proxy_admin_port.unwrap_or(15000),
@@ -198,7 +210,6 @@ impl Config {
             worker_threads: worker_threads(&variables, proxy_config.concurrency)?,
             drain_deadline: drain_deadline(&variables)?,
         })
-            revocation_lists: variables.find("CRL_PATH").map(PathBuf::from),
     }
 }
 
@@ -272,7 +283,6 @@ fn refuse_unsupported(variables: &Variables) -> Result<(), ConfigError> {
         ("FAKE_CA", is("FAKE_CA", "true"), "made-up certificates"),
         ("LOCAL_XDS", given("LOCAL_XDS"), "configuration without a controller"),
         ("LOCAL_XDS_PATH", given("LOCAL_XDS_PATH"), "configuration without a controller"),
-        ("XDS_ON_DEMAND", is("XDS_ON_DEMAND", "true"), "resources on demand"),
         ("UNSTABLE_ENABLE_SOCKS5", is("UNSTABLE_ENABLE_SOCKS5", "true"), "a SOCKS5 proxy"),
         ("TLS12_ENABLED", is("TLS12_ENABLED", "true"), "TLS 1.2"),
         ("COMPLIANCE_POLICY", given("COMPLIANCE_POLICY"), "another set of key exchange groups"),

@@ -12,6 +12,7 @@ mod admin;
 pub mod config;
 mod connections;
 mod control;
+mod discovery;
 mod dns;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -23,8 +24,8 @@ mod outbound;
 mod pods;
 mod ports;
 mod proxy;
-mod run;
 mod revocable;
+mod run;
 #[cfg(test)]
 mod samples;
 mod zds;

@@ -19,11 +19,12 @@ use tracing::{info, warn};
 
 use crate::admin::Admin;
 use crate::config::{Config, DataPath};
+use crate::control::Receivers;
 use crate::identities::Identities;
 use crate::pods::{Keeper, Roster};
 use crate::proxy::{Launcher, Mesh, Settings};
-use crate::{control, dns, zds};
 use crate::revocable::Revoking;
+use crate::{control, dns, zds};
 
 /// Never shared with the data path: a burst of configuration must not hold up connections.
 const CONTROL_THREADS: usize = 2;
@@ -66,14 +67,22 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     // while connections drain, and one may want to watch.
     let (_until_the_end, ending) = drain::channel();
     let state_manager = readiness.register("state manager");
-    tokio::spawn(control::follow_controller(&config, &writer, store.clone(), state_manager, ending.clone())?);
+    let receivers = Receivers { writer: &writer, reader: &reader, store: store.clone() };
+    let (following, discovery) =
+        control::follow_controller(&config, receivers, state_manager, ending.clone())?;
+    tokio::spawn(following);
+    if let Some(discovery) = discovery.clone() {
+        tokio::spawn(discovery.forget_unused(writer, config.own.node.clone()));
+    }
 
     let pod_metrics = PodMetrics::new(&registry);
     let mesh = Arc::new(Mesh {
         reader: reader.clone(),
+        discovery,
         store: store.clone(),
         metrics: TcpMetrics::new(&registry),
         names: names(&config, &registry),
+        revoking: revoking(&config, &registry),
         settings: settings(&config),
     });
     let (roster, shown_roster) = watch::channel(Roster::default());
@@ -82,7 +91,6 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
 
     let ready = readiness.clone();
     let (deadline, socket) = (config.drain_deadline, config.zds_socket.clone());
-        revoking: revoking(&config, &registry),
     Admin { config, reader, store, roster: shown_roster, registry, readiness, levels, shutdown }
         .start(&ending)
         .context("cannot open ztunnel's own ports")?;
@@ -95,14 +103,6 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     Ok(())
 }
 
-fn names(config: &Config, registry: &Registry) -> dns::Setup {
-    dns::Setup {
-        listen: config.dns.listen.clone(),
-        servers: dns::name_servers(&config.dns.resolv_conf).into(),
-        ipv6: config.data_path.ipv6,
-        cluster_domain: config.dns.cluster_domain.as_str().into(),
-        metrics: DnsMetrics::new(registry),
-        on_demand: OnDemandMetrics::new(registry),
 /// Reads the revocation lists before the first connection, and keeps up with them.
 fn revoking(config: &Config, registry: &Registry) -> Option<Revoking> {
     let mut file = RevocationFile::new(config.revocation_lists.as_ref()?);
@@ -112,6 +112,14 @@ fn revoking(config: &Config, registry: &Registry) -> Option<Revoking> {
     Some(Revoking { lists, metrics: RevocationMetrics::new(registry) })
 }
 
+fn names(config: &Config, registry: &Registry) -> dns::Setup {
+    dns::Setup {
+        listen: config.dns.listen.clone(),
+        servers: dns::name_servers(&config.dns.resolv_conf).into(),
+        ipv6: config.data_path.ipv6,
+        cluster_domain: config.dns.cluster_domain.as_str().into(),
+        metrics: DnsMetrics::new(registry),
+        on_demand: OnDemandMetrics::new(registry),
     }
 }
 

@@ -110,6 +110,14 @@ fn id_14_revocation_lists_are_asked_for_by_a_path() {
 }
 
 #[test]
+fn ad_14_resources_on_demand_exclude_answering_names() {
+    assert!(!read(&[]).unwrap().control_plane.on_demand);
+    let error = read(&[("XDS_ON_DEMAND", "true")]).unwrap_err().to_string();
+    assert!(error.contains("set DNS_CAPTURE to false"), "{error}");
+    assert!(read(&[("XDS_ON_DEMAND", "true"), ("DNS_CAPTURE", "false")]).unwrap().control_plane.on_demand);
+}
+
+#[test]
 fn dns_23_an_address_that_is_none_is_named_at_the_start() {
     let listen = |text: &str| read(&[("DNS_PROXY_ADDR", text)]).map(|config| config.dns.listen);
     assert_eq!(

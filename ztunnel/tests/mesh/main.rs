@@ -8,9 +8,10 @@ mod dns;
 mod garbage;
 mod hbone;
 mod lifecycle;
+mod on_demand;
 mod policy;
-#[path = "../../src/samples.rs"]
 mod revocation;
+#[path = "../../src/samples.rs"]
 #[allow(dead_code, reason = "shared with the unit tests")]
 mod samples;
 mod sniffer;
