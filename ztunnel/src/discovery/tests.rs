@@ -266,9 +266,9 @@ async fn sec_08_what_is_new_or_broken_spoils_nothing_else() {
             of("broken", "10.0.0.3", &[0xff, 0xff, 0xff]),
         ];
         proxy.controller.publisher().publish(type_urls::ADDRESS, changes);
-        if proxy.discovery.is_some() {
+        if let Some(discovery) = &proxy.discovery {
             proxy.settle(&[at("10.0.0.1"), at("10.0.0.2")]).await.unwrap();
-            proxy.discovery.as_ref().unwrap().ask(at("10.0.0.3")).unwrap();
+            discovery.ask(at("10.0.0.3")).unwrap();
         }
         proxy.until(|known| known.knows(&at("10.0.0.1")) && known.knows(&at("10.0.0.2"))).await;
         let deadline = Instant::now() + PATIENCE;
