@@ -41,6 +41,8 @@ pub struct Config {
     pub zds_socket: PathBuf,
     /// How connections are carried.
     pub data_path: DataPath,
+    /// Agree on keys by X25519MLKEM768 alone, which a quantum computer does not break either (HB-30).
+    pub post_quantum_only: bool,
     /// The file of revocation lists to hold against peers; none: nothing is ever revoked (ID-14).
     pub revocation_lists: Option<PathBuf>,
     /// How the pods' names are answered.
@@ -198,6 +200,7 @@ impl Config {
             control_plane,
             own,
             place,
+            post_quantum_only: variables.find("COMPLIANCE_POLICY").is_some(),
             revocation_lists: variables.find("CRL_PATH").map(PathBuf::from),
             zds_socket: variables.text("INPOD_UDS", "/var/run/ztunnel/ztunnel.sock").into(),
             dns,
@@ -285,7 +288,11 @@ fn refuse_unsupported(variables: &Variables) -> Result<(), ConfigError> {
         ("LOCAL_XDS_PATH", given("LOCAL_XDS_PATH"), "configuration without a controller"),
         ("UNSTABLE_ENABLE_SOCKS5", is("UNSTABLE_ENABLE_SOCKS5", "true"), "a SOCKS5 proxy"),
         ("TLS12_ENABLED", is("TLS12_ENABLED", "true"), "TLS 1.2"),
-        ("COMPLIANCE_POLICY", given("COMPLIANCE_POLICY"), "another set of key exchange groups"),
+        (
+            "COMPLIANCE_POLICY",
+            given("COMPLIANCE_POLICY") && !is("COMPLIANCE_POLICY", "pqc"),
+            "another set of key exchange groups than pqc",
+        ),
     ];
     match asked.into_iter().find(|(_, asked, _)| *asked) {
         Some((name, _, what)) => Err(ConfigError::Unsupported { name, what }),

@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use mesh_identity::{
-    CaClient, ControlPlane, ControlPlaneError, ControlPlaneSettings, Store, StoreSettings, TokenSource,
+    CaClient, ControlPlane, ControlPlaneError, ControlPlaneSettings, Profile, Store, StoreSettings,
+    TokenSource,
 };
 use mesh_proto::discovery::Node;
 use mesh_proto::type_urls;
@@ -26,7 +27,8 @@ use crate::discovery::{Answers, Asked, Discovery};
 pub(crate) fn certificate_store(config: &Config) -> Result<Store, ControlPlaneError> {
     let ca = ControlPlane::new(settings(config, &config.control_plane.ca))?;
     let client = CaClient::new(ca, config.control_plane.certificate_ttl);
-    Ok(Store::new(Arc::new(client), StoreSettings::default()))
+    let profile = Profile { post_quantum_only: config.post_quantum_only, ..Profile::default() };
+    Ok(Store::new(Arc::new(client), StoreSettings { profile, ..StoreSettings::default() }))
 }
 
 /// What becomes of the controller's answers.

@@ -103,6 +103,12 @@ fn dns_22_without_ipv6_names_are_asked_for_over_ipv4() {
 }
 
 #[test]
+fn hb_30_a_compliance_policy_may_ask_for_post_quantum_keys() {
+    assert!(!read(&[]).unwrap().post_quantum_only);
+    assert!(read(&[("COMPLIANCE_POLICY", "pqc")]).unwrap().post_quantum_only);
+}
+
+#[test]
 fn id_14_revocation_lists_are_asked_for_by_a_path() {
     assert_eq!(read(&[]).unwrap().revocation_lists, None);
     let config = read(&[("CRL_PATH", "/etc/crl.pem")]).unwrap();
@@ -146,6 +152,7 @@ fn bad_values_are_named_with_the_remedy() {
         ("PROXY_CONFIG", "statsPort: 99999", "PROXY_CONFIG is not a proxy configuration"),
         ("PROXY_MODE", "dedicated", "PROXY_MODE asks for a proxy of a single workload"),
         ("TLS12_ENABLED", "true", "does not offer; remove it"),
+        ("COMPLIANCE_POLICY", "fips-140-2", "another set of key exchange groups than pqc"),
     ] {
         let error = read(&[(name, value)]).unwrap_err().to_string();
         assert!(error.contains(said), "{name}={value}: {error}");
