@@ -109,12 +109,8 @@ impl Interest {
         let before = std::mem::replace(&mut self.sent, current);
         let changed = changed
             .unwrap_or_else(|| before.entries.keys().chain(self.sent.entries.keys()).cloned().collect());
-        // What others belong to comes first, so that they are wanted for its sake.
-        let belongs =
-            |name: &Arc<str>| self.sent.entries.get(name).is_some_and(|entry| !entry.belongs_to.is_empty());
-        let (members, heads): (Vec<_>, Vec<_>) = changed.into_iter().partition(belongs);
         let mut delta = Delta::default();
-        for name in heads.into_iter().chain(members) {
+        for name in changed {
             let old = before.entries.get(&name);
             let new = self.sent.entries.get(&name).filter(|entry| self.sees(entry)).cloned();
             let had = if self.wildcard {
@@ -128,7 +124,11 @@ impl Interest {
                         old.version == entry.version && (self.wildcard || old.aliases == entry.aliases)
                     };
                     if !old.is_some_and(same) {
-                        delta.send.push(entry);
+                        delta.send.push(entry.clone());
+                    }
+                    if !self.wildcard && self.wants(&entry) {
+                        // By a name it did not have before, perhaps.
+                        self.give_members(&entry, &mut delta);
                     }
                 }
                 Some(entry) if self.wants(&entry) => self.give(entry, &mut delta),
@@ -164,15 +164,11 @@ impl Interest {
                 self.names.remove(name);
             }
         }
-        let given_up = request.resource_names_unsubscribe.iter().map(String::as_str);
-        let belongs =
-            |name: &&str| self.sent.entries.get(*name).is_some_and(|entry| !entry.belongs_to.is_empty());
-        let (members, heads): (Vec<_>, Vec<_>) = given_up.partition(belongs);
-        for name in heads.into_iter().chain(members) {
+        for name in &request.resource_names_unsubscribe {
             // Another name may still lead to it.
-            let entry = self.sent.entries.get(name);
+            let entry = self.sent.entries.get(name.as_str());
             if !entry.is_some_and(|entry| self.sees(entry) && self.wants(entry)) {
-                self.held.remove(name);
+                self.held.remove(name.as_str());
             }
         }
         if !self.wildcard {
@@ -225,31 +221,43 @@ impl Interest {
         count
     }
 
-    /// The peer holds an entry from now on, and what belongs to it: whoever asks for a service
-    /// by its address needs its endpoints as well.
+    /// The peer holds an entry from now on, and what belongs to it.
     fn give(&mut self, entry: Arc<Entry>, delta: &mut Delta) {
         if !self.wildcard {
-            let members = self.sent.index.get(&*entry.name).into_iter().flat_map(|names| names.iter());
-            let members: Vec<_> = members
-                .filter_map(|name| self.sent.entries.get(name))
-                .filter(|member| self.sees(member) && !self.held.contains(&member.name))
-                .cloned()
-                .collect();
             self.held.insert(entry.name.clone());
-            self.held.extend(members.iter().map(|member| member.name.clone()));
-            delta.send.extend(members);
+            self.give_members(&entry, delta);
         }
         delta.send.push(entry);
+    }
+
+    /// Whoever asks for a service by its address needs its endpoints as well.
+    fn give_members(&mut self, head: &Entry, delta: &mut Delta) {
+        let members = self.sent.index.get(&*head.name).into_iter().flat_map(|names| names.iter());
+        let missing = members
+            .filter(|name| !self.held.contains(&***name))
+            .filter_map(|name| self.sent.entries.get(name))
+            .filter(|member| self.sees(member));
+        let missing: Vec<_> = missing.cloned().collect();
+        self.held.extend(missing.iter().map(|member| member.name.clone()));
+        delta.send.extend(missing);
     }
 
     fn sees(&self, entry: &Entry) -> bool {
         self.view.sees(&self.type_url, entry)
     }
 
+    /// Whether a name leads to the entry, or to what it belongs to.
     fn wants(&self, entry: &Entry) -> bool {
-        self.wildcard
-            || self.names.contains(&*entry.name)
-            || entry.other_names().any(|name| self.names.contains(&**name))
-            || entry.belongs_to.iter().any(|name| self.held.contains(name))
+        let is_head_named = |name: &Arc<str>| {
+            self.sent.entries.get(name).is_some_and(|head| self.sees(head) && self.is_named(head))
+        };
+        self.wildcard || self.is_named(entry) || entry.belongs_to.iter().any(is_head_named)
+    }
+
+    fn is_named(&self, entry: &Entry) -> bool {
+        self.names.contains(&*entry.name) || entry.other_names().any(|name| self.names.contains(&**name))
     }
 }
+
+#[cfg(test)]
+mod tests;
