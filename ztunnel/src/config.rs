@@ -41,6 +41,8 @@ pub struct Config {
     pub zds_socket: PathBuf,
     /// How connections are carried.
     pub data_path: DataPath,
+    /// Accept TLS 1.2 too, from proxies that have nothing newer (HB-01).
+    pub tls12: bool,
     /// Agree on keys by X25519MLKEM768 alone, which a quantum computer does not break either (HB-30).
     pub post_quantum_only: bool,
     /// The file of revocation lists to hold against peers; none: nothing is ever revoked (ID-14).
@@ -200,6 +202,7 @@ impl Config {
             control_plane,
             own,
             place,
+            tls12: variables.boolean("TLS12_ENABLED", false)?,
             post_quantum_only: variables.find("COMPLIANCE_POLICY").is_some(),
             revocation_lists: variables.find("CRL_PATH").map(PathBuf::from),
             zds_socket: variables.text("INPOD_UDS", "/var/run/ztunnel/ztunnel.sock").into(),
@@ -287,7 +290,6 @@ fn refuse_unsupported(variables: &Variables) -> Result<(), ConfigError> {
         ("LOCAL_XDS", given("LOCAL_XDS"), "configuration without a controller"),
         ("LOCAL_XDS_PATH", given("LOCAL_XDS_PATH"), "configuration without a controller"),
         ("UNSTABLE_ENABLE_SOCKS5", is("UNSTABLE_ENABLE_SOCKS5", "true"), "a SOCKS5 proxy"),
-        ("TLS12_ENABLED", is("TLS12_ENABLED", "true"), "TLS 1.2"),
         (
             "COMPLIANCE_POLICY",
             given("COMPLIANCE_POLICY") && !is("COMPLIANCE_POLICY", "pqc"),

@@ -16,7 +16,8 @@ use mesh_proto::type_urls;
 use mesh_runtime::drain::DrainWatcher;
 use mesh_runtime::readiness::ReadinessTask;
 use mesh_state::{Reader, Writer};
-use mesh_xds::{Client, ConnectError, Handler, NodeId};
+use mesh_telemetry::XdsMetrics;
+use mesh_xds::{Client, ConnectError, Handler, NodeId, RawResource, Rejected, StreamEnd};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
@@ -27,7 +28,7 @@ use crate::discovery::{Answers, Asked, Discovery};
 pub(crate) fn certificate_store(config: &Config) -> Result<Store, ControlPlaneError> {
     let ca = ControlPlane::new(settings(config, &config.control_plane.ca))?;
     let client = CaClient::new(ca, config.control_plane.certificate_ttl);
-    let profile = Profile { post_quantum_only: config.post_quantum_only, ..Profile::default() };
+    let profile = Profile { tls12: config.tls12, post_quantum_only: config.post_quantum_only };
     Ok(Store::new(Arc::new(client), StoreSettings { profile, ..StoreSettings::default() }))
 }
 
@@ -37,6 +38,25 @@ pub(crate) struct Receivers<'a> {
     pub(crate) reader: &'a Reader,
     /// Where the controller is back, so is mostly the CA.
     pub(crate) store: Store,
+    pub(crate) metrics: XdsMetrics,
+}
+
+/// Counts the responses of one type on their way.
+struct Counted {
+    handler: Box<dyn Handler>,
+    metrics: XdsMetrics,
+}
+
+impl Handler for Counted {
+    fn type_url(&self) -> &'static str {
+        self.handler.type_url()
+    }
+
+    fn apply(&mut self, upserts: Vec<RawResource>, removed: Vec<String>) -> Vec<Rejected> {
+        let bytes: usize = upserts.iter().map(|resource| resource.bytes.len()).sum();
+        self.metrics.received(self.type_url(), bytes as u64);
+        self.handler.apply(upserts, removed)
+    }
 }
 
 /// Keeps a stream to the controller open until the drain starts. `unready` is
@@ -47,7 +67,7 @@ pub(crate) fn follow_controller(
     unready: ReadinessTask,
     drain: DrainWatcher,
 ) -> Result<(impl Future<Output = ()> + Send + use<>, Option<Discovery>), ControlPlaneError> {
-    let Receivers { writer, reader, store } = receivers;
+    let Receivers { writer, reader, store, metrics } = receivers;
     let controller = ControlPlane::new(settings(config, &config.control_plane.xds))?;
     let connect = move || {
         let channel = controller.channel().map_err(|error| ConnectError(error.into()));
@@ -58,8 +78,11 @@ pub(crate) fn follow_controller(
         Some(asked) => Box::new(Answers::new(Arc::clone(asked), writer.address_handler(), reader.clone())),
         None => Box::new(writer.address_handler()),
     };
-    let handlers = vec![addresses, Box::new(writer.authorization_handler())];
-    let mut client = Client::new(connect, node(config), handlers).on_answer(move || store.retry_soon());
+    let handlers = [addresses, Box::new(writer.authorization_handler())];
+    let counted = |handler| -> Box<dyn Handler> { Box::new(Counted { handler, metrics: metrics.clone() }) };
+    let mut client = Client::new(connect, node(config), handlers.map(counted).into())
+        .on_answer(move || store.retry_soon())
+        .on_end(move |end| metrics.terminated(reason(end)));
     let discovery = asked.and_then(|asked| {
         let demand = client.on_demand(type_urls::ADDRESS)?;
         Some(Discovery::new(asked, demand, reader.clone()))
@@ -71,6 +94,15 @@ pub(crate) fn follow_controller(
         client.run(|| unready.done(), stop).await;
     };
     Ok((followed, discovery))
+}
+
+/// As telemetry.md §1.1 calls them.
+fn reason(end: StreamEnd) -> &'static str {
+    match end {
+        StreamEnd::NotReached => "ConnectionError",
+        StreamEnd::Failed => "Error",
+        StreamEnd::Complete => "Complete",
+    }
 }
 
 fn settings(config: &Config, endpoint: &Endpoint) -> ControlPlaneSettings {

@@ -16,12 +16,36 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) use asked::Asked;
 use asked::Standing;
 
-/// How long a connection waits for answers about its destination.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection waits for what only describes it.
-pub(crate) const SHORT_PATIENCE: Duration = Duration::from_secs(1);
+/// Names asked for at the same time.
+const MOST_NAMES: usize = 50_000;
 /// How often names are looked through for those that nobody needs any more.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// What an answer is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// To know where a connection may go.
+    Route,
+    /// To describe a connection, whose source anybody may choose.
+    Description,
+}
+
+impl Need {
+    fn patience(self) -> Duration {
+        match self {
+            Need::Route => Duration::from_secs(5),
+            Need::Description => Duration::from_secs(1),
+        }
+    }
+
+    /// Whoever calls from many addresses takes no place from those who want to go somewhere.
+    fn most_names(self) -> usize {
+        match self {
+            Need::Route => MOST_NAMES,
+            Need::Description => MOST_NAMES / 2,
+        }
+    }
+}
 
 /// Asks for resources by name. Cheap to clone.
 #[derive(Clone)]
@@ -80,7 +104,7 @@ impl Discovery {
 
     /// Asks, and waits for nothing.
     pub(crate) fn ask(&self, name: ResourceName) -> Result<(), Unanswered> {
-        self.standing(&self.reader.snapshot(), &name).map(drop)
+        self.standing(&self.reader.snapshot(), &name, Need::Route).map(drop)
     }
 
     /// Waits until each of the names is known, or known to lead nowhere. They are
@@ -88,27 +112,27 @@ impl Discovery {
     pub(crate) async fn settle(
         &self,
         names: impl Fn(&Snapshot) -> Vec<ResourceName>,
-        patience: Duration,
+        need: Need,
     ) -> Result<(), Unanswered> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + need.patience();
         let mut answers = self.asked.answers();
         loop {
             let snapshot = self.reader.snapshot();
             let mut pending = None;
             for name in names(&snapshot) {
-                if self.standing(&snapshot, &name)? == Standing::Open {
+                if self.standing(&snapshot, &name, need)? == Standing::Open {
                     pending.get_or_insert(name);
                 }
             }
             let Some(name) = pending else { return Ok(()) };
             if timeout_at(deadline, answers.changed()).await.is_err() {
-                return Err(Unanswered::Silent { name: name.to_string().into(), after: patience });
+                return Err(Unanswered::Silent { name: name.to_string().into(), after: need.patience() });
             }
         }
     }
 
-    fn standing(&self, snapshot: &Snapshot, name: &ResourceName) -> Result<Standing, Unanswered> {
-        self.asked.use_name(snapshot, name, &self.demand, Instant::now())
+    fn standing(&self, snapshot: &Snapshot, name: &ResourceName, need: Need) -> Result<Standing, Unanswered> {
+        self.asked.use_name(snapshot, name, &self.demand, (need, Instant::now()))
     }
 
     /// Gives up names that have not been used for long, and what they brought, for as long as the

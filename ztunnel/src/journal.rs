@@ -9,7 +9,9 @@ use mesh_hbone::{ConnectError, DialError, StatusCode, TlsError};
 use mesh_identity::tls::PeerError;
 use mesh_model::Service;
 use mesh_net::copy::{CopyError, Transferred};
-use mesh_telemetry::{Addresses, ConnectionReport, Failure, Party, Reporter, ResponseFlag, ServiceRef};
+use mesh_telemetry::{
+    Addresses, ConnectionReport, Failure, OpenSocket, Party, Reporter, ResponseFlag, ServiceRef,
+};
 use thiserror::Error;
 
 use crate::connections::{Connection, Direction, Listed};
@@ -27,6 +29,7 @@ pub(crate) struct Journal {
     report: Box<ConnectionReport>,
     counters: Arc<Transferred>,
     _listed: Listed,
+    _open: OpenSocket,
 }
 
 /// How a connection ended badly; the texts are what operators read.
@@ -69,7 +72,9 @@ impl Journal {
         let counters = Arc::new(Transferred::default());
         let meter = Arc::clone(&counters);
         report.measure(move || (meter.sent.load(Ordering::Relaxed), meter.received.load(Ordering::Relaxed)));
-        Journal { report: Box::new(report), counters, _listed: pod.connections.list(direction, connection) }
+        let open = metrics.count_socket(reporter);
+        let listed = pod.connections.list(direction, connection);
+        Journal { report: Box::new(report), counters, _listed: listed, _open: open }
     }
 
     /// Where the bytes are counted.

@@ -6,6 +6,7 @@
 //!                                            ├─▶ inbound    checks → permit → application → copy
 //!                                            └─▶ dns        answer, or forward
 //! controller, CA ── control ──▶ state and certificates, read by every connection
+//!                      ▲ discovery: names asked for, where resources come on demand
 //! ```
 
 mod admin;

@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tracing::debug;
 
 use crate::connections::{Connection, Protocol};
-use crate::discovery::{PATIENCE, Unanswered};
+use crate::discovery::{Need, Unanswered};
 use crate::dns::LookupError;
 use crate::journal::{Ended, Journal, Parties};
 use crate::proxy::{Lane, Pod};
@@ -85,7 +85,7 @@ async fn decide(pod: &Pod, captured: Captured) -> Result<(Arc<Workload>, Plan), 
     let Captured { destination, listener, .. } = captured;
     if let Some(discovery) = &pod.mesh.discovery {
         let query = Query { source: &source, destination: destination.0 };
-        Box::pin(discovery.settle(|snapshot| needed(snapshot, query), PATIENCE)).await?;
+        Box::pin(discovery.settle(|snapshot| needed(snapshot, query), Need::Route)).await?;
     }
     let snapshot = pod.mesh.reader.snapshot();
     let call = Call { source: &source, destination, listener };

@@ -11,7 +11,9 @@ use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
 use mesh_runtime::{drain, shutdown};
-use mesh_telemetry::{DnsMetrics, OnDemandMetrics, PodMetrics, Registry, RevocationMetrics, TcpMetrics};
+use mesh_telemetry::{
+    DnsMetrics, OnDemandMetrics, PodMetrics, Registry, RevocationMetrics, TcpMetrics, XdsMetrics,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
@@ -67,7 +69,8 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     // while connections drain, and one may want to watch.
     let (_until_the_end, ending) = drain::channel();
     let state_manager = readiness.register("state manager");
-    let receivers = Receivers { writer: &writer, reader: &reader, store: store.clone() };
+    let metrics = XdsMetrics::new(&registry);
+    let receivers = Receivers { writer: &writer, reader: &reader, store: store.clone(), metrics };
     let (following, discovery) =
         control::follow_controller(&config, receivers, state_manager, ending.clone())?;
     tokio::spawn(following);

@@ -103,6 +103,12 @@ fn dns_22_without_ipv6_names_are_asked_for_over_ipv4() {
 }
 
 #[test]
+fn hb_01_tls_1_2_has_to_be_asked_for() {
+    assert!(!read(&[]).unwrap().tls12);
+    assert!(read(&[("TLS12_ENABLED", "true")]).unwrap().tls12);
+}
+
+#[test]
 fn hb_30_a_compliance_policy_may_ask_for_post_quantum_keys() {
     assert!(!read(&[]).unwrap().post_quantum_only);
     assert!(read(&[("COMPLIANCE_POLICY", "pqc")]).unwrap().post_quantum_only);
@@ -151,7 +157,8 @@ fn bad_values_are_named_with_the_remedy() {
         ("PROXY_CONFIG", "[1", "PROXY_CONFIG is not a proxy configuration"),
         ("PROXY_CONFIG", "statsPort: 99999", "PROXY_CONFIG is not a proxy configuration"),
         ("PROXY_MODE", "dedicated", "PROXY_MODE asks for a proxy of a single workload"),
-        ("TLS12_ENABLED", "true", "does not offer; remove it"),
+        ("TLS12_ENABLED", "old", "expected true or false"),
+        ("FAKE_CA", "true", "does not offer; remove it"),
         ("COMPLIANCE_POLICY", "fips-140-2", "another set of key exchange groups than pqc"),
     ] {
         let error = read(&[(name, value)]).unwrap_err().to_string();

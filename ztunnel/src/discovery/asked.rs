@@ -11,10 +11,8 @@ use mesh_xds::{Demand, DemandError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Unanswered;
+use super::{Need, Unanswered};
 
-/// Beyond so many names, connections to others are refused.
-const MOST_NAMES: usize = 50_000;
 /// How long it counts that a name leads nowhere before it is asked for again.
 pub(super) const ABSENCE: Duration = Duration::from_secs(30);
 /// What leads somewhere is given up when it has not been used for so long.
@@ -79,7 +77,7 @@ impl Asked {
         snapshot: &Snapshot,
         name: &ResourceName,
         demand: &Demand,
-        now: Instant,
+        (need, now): (Need, Instant),
     ) -> Result<Standing, Unanswered> {
         let text: Arc<str> = name.to_string().into();
         let known = snapshot.knows(name);
@@ -108,32 +106,41 @@ impl Asked {
             Some(State::Absent(_)) => standing == Standing::Open,
             Some(State::Open | State::Known) => false,
         };
-        if asks {
-            names.ask(&text, name, demand, now)?;
-        }
-        Ok(standing)
+        let asked = match asks {
+            true if state.is_none() && names.entries.len() >= need.most_names() => {
+                Err(Unanswered::TooMany { name: text, most: need.most_names() })
+            }
+            true => names.ask(&text, name, demand, now),
+            false => Ok(()),
+        };
+        // Whatever becomes of the question, what is known can be used (UP-11).
+        if known { Ok(standing) } else { asked.map(|()| standing) }
     }
 
     /// Takes the names of an answer, which the store has taken already.
     pub(super) fn note(&self, snapshot: &Snapshot, came: &[String], gone: &[String], now: Instant) {
-        let mut names = self.lock();
-        for name in gone {
-            names.answered(name, State::Absent(now));
-        }
         // What shares its node's address is an answer to the question for it, although not found there.
-        for uid in came {
-            let workload = snapshot.find_workload_by_uid(&Uid(uid.as_str().into()));
-            for ip in workload.iter().flat_map(|workload| &workload.addresses) {
-                let network = workload.as_ref().map_or("", |workload| &workload.network);
-                names.answered(&format!("{network}/{ip}"), State::Absent(now));
+        let workloads =
+            came.iter().filter_map(|uid| snapshot.find_workload_by_uid(&Uid(uid.as_str().into())));
+        let addressed = workloads.flat_map(|workload| {
+            let network = workload.network.clone();
+            let texts = workload.addresses.iter().map(move |ip| Arc::from(format!("{network}/{ip}")));
+            texts.collect::<Vec<Arc<str>>>()
+        });
+        let answered: HashSet<Arc<str>> =
+            gone.iter().map(|name| Arc::from(name.as_str())).chain(addressed).collect();
+        let mut names = self.lock();
+        let concerned: Vec<Arc<str>> = names.open.iter().chain(&answered).cloned().collect();
+        for text in concerned {
+            let Some(entry) = names.entries.get_mut(&text) else { continue };
+            if snapshot.knows(&entry.name) {
+                entry.state = State::Known;
+            } else if answered.contains(&text) {
+                entry.state = State::Absent(now);
+            } else {
+                continue;
             }
-        }
-        let open: Vec<_> =
-            names.open.iter().cloned().chain(gone.iter().map(|name| name.as_str().into())).collect();
-        for text in open {
-            if names.entries.get(&text).is_some_and(|entry| snapshot.knows(&entry.name)) {
-                names.answered(&text, State::Known);
-            }
+            names.open.remove(&text);
         }
         drop(names);
         self.answers.send_modify(|count| *count += 1);
@@ -194,9 +201,6 @@ impl Names {
         demand: &Demand,
         now: Instant,
     ) -> Result<(), Unanswered> {
-        if self.entries.len() >= MOST_NAMES && !self.entries.contains_key(text) {
-            return Err(Unanswered::TooMany { name: Arc::clone(text), most: MOST_NAMES });
-        }
         demand
             .subscribe(Arc::clone(text))
             .map_err(|source| Unanswered::NotAsked { name: Arc::clone(text), source })?;
@@ -204,13 +208,6 @@ impl Names {
         self.entries.insert(Arc::clone(text), entry);
         self.open.insert(Arc::clone(text));
         Ok(())
-    }
-
-    fn answered(&mut self, text: &str, state: State) {
-        if let Some(entry) = self.entries.get_mut(text) {
-            entry.state = state;
-            self.open.remove(text);
-        }
     }
 
     /// What leads to pods of the node is in use for as long as they are there.

@@ -10,6 +10,7 @@ use mesh_proto::type_urls;
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_runtime::readiness::Readiness;
 use mesh_state::{Query, needed};
+use mesh_telemetry::{Registry, XdsMetrics};
 use mesh_testkit::controller::TestController;
 use mesh_xds::{Change, Entry, version_of};
 use prost::Message as _;
@@ -21,6 +22,7 @@ use crate::control::{self, Receivers};
 use crate::samples::{behind, gateway, key, service, workload};
 
 const MOMENT: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A ztunnel's state, and the controller it hears.
 struct Proxy {
@@ -56,7 +58,8 @@ impl Proxy {
         let (drain, drained) = drain::channel();
         let readiness = Readiness::new();
         let store = control::certificate_store(&config).unwrap();
-        let receivers = Receivers { writer: &writer, reader: &reader, store };
+        let metrics = XdsMetrics::new(&Registry::new("ztunnel", "1"));
+        let receivers = Receivers { writer: &writer, reader: &reader, store, metrics };
         let (following, discovery) =
             control::follow_controller(&config, receivers, readiness.register("state"), drained).unwrap();
         tokio::spawn(following);
@@ -64,7 +67,7 @@ impl Proxy {
     }
 
     async fn settle(&self, names: &[ResourceName]) -> Result<(), Unanswered> {
-        self.discovery.as_ref().unwrap().settle(|_| names.to_vec(), PATIENCE).await
+        self.discovery.as_ref().unwrap().settle(|_| names.to_vec(), Need::Route).await
     }
 
     fn knows(&self, name: &ResourceName) -> bool {
@@ -122,7 +125,7 @@ async fn ad_14_an_address_that_is_nobody_s_is_known_to_be_until_somebody_has_it(
     assert!(!proxy.knows(&at("10.0.0.1")));
     // Remembered: nobody waits a second time.
     let (discovery, known) = (proxy.discovery.as_ref().unwrap(), proxy.reader.snapshot());
-    assert_eq!(discovery.standing(&known, &at("10.0.0.1")).unwrap(), Standing::Settled);
+    assert_eq!(discovery.standing(&known, &at("10.0.0.1"), Need::Route).unwrap(), Standing::Settled);
     proxy.controller.publish(&far("web", "10.0.0.1"));
     proxy.until(|known| known.knows(&at("10.0.0.1"))).await;
     // CAP-20: who shares the node's address answers for it, and is found under nobody's.
@@ -145,7 +148,7 @@ async fn ad_14_what_an_answer_brings_up_is_asked_for_too() {
     let (client, destination) = (workload("client", "10.0.0.7"), "10.96.0.1:80".parse().unwrap());
     let query = Query { source: &client, destination };
     let discovery = proxy.discovery.as_ref().unwrap();
-    discovery.settle(|snapshot| needed(snapshot, query), PATIENCE).await.unwrap();
+    discovery.settle(|snapshot| needed(snapshot, query), Need::Route).await.unwrap();
     let hop = mesh_state::resolve(&proxy.reader.snapshot(), query).unwrap();
     let mesh_state::NextHop::Waypoint(hop) = hop else { panic!("{hop:?}") };
     assert_eq!(hop.address, SocketAddr::from(([10, 0, 0, 9], 15008)));
@@ -158,7 +161,7 @@ async fn ad_14_a_silent_controller_is_waited_for_only_so_long() {
     let proxy =
         Proxy::start(&[("XDS_ON_DEMAND", "true"), ("DNS_CAPTURE", "false"), ("XDS_ADDRESS", &silent)]);
     let discovery = proxy.discovery.as_ref().unwrap();
-    let error = discovery.settle(|_| vec![at("10.0.0.1")], MOMENT).await.unwrap_err();
+    let error = discovery.settle(|_| vec![at("10.0.0.1")], Need::Description).await.unwrap_err();
     assert!(matches!(&error, Unanswered::Silent { name, .. } if &**name == "/10.0.0.1"), "{error}");
 }
 
@@ -201,7 +204,8 @@ async fn ad_14_what_is_not_used_is_given_up_and_can_be_asked_for_again() {
     proxy.settle(&[at("10.0.0.1")]).await.unwrap();
     let discovery = proxy.discovery.as_ref().unwrap();
     let later = Instant::now() + DISUSE;
-    discovery.asked.use_name(&proxy.reader.snapshot(), &at("10.0.0.1"), &discovery.demand, later).unwrap();
+    let known_now = proxy.reader.snapshot();
+    discovery.asked.use_name(&known_now, &at("10.0.0.1"), &discovery.demand, (Need::Route, later)).unwrap();
     proxy.forget_after(DISUSE);
     known(&["near", "web-1"]);
 }
@@ -212,7 +216,7 @@ async fn ad_14_that_a_name_leads_nowhere_counts_for_half_a_minute() {
     proxy.settle(&[at("10.0.0.1")]).await.unwrap();
     let Discovery { asked, demand, reader } = proxy.discovery.as_ref().unwrap();
     let later = Instant::now() + ABSENCE;
-    let standing = asked.use_name(&reader.snapshot(), &at("10.0.0.1"), demand, later).unwrap();
+    let standing = asked.use_name(&reader.snapshot(), &at("10.0.0.1"), demand, (Need::Route, later)).unwrap();
     assert_eq!(standing, Standing::Open, "asked again");
     proxy.settle(&[at("10.0.0.1")]).await.unwrap();
 }
@@ -230,6 +234,41 @@ async fn ad_14_ten_thousand_names() {
         proxy.settle(&wanted).await.unwrap();
     }
     assert_eq!(proxy.reader.snapshot().workloads().count(), 10_000);
+}
+
+#[tokio::test]
+async fn ad_14_callers_take_no_place_from_those_who_want_to_go_somewhere() {
+    let proxy = Proxy::on_demand();
+    proxy.controller.publish(&behind(far("web-1", "10.0.0.1"), "web"));
+    proxy.controller.publish(&service("web", "10.96.0.1", 80, 8080));
+    proxy.settle(&[ResourceName::Host(key("web"))]).await.unwrap();
+    let discovery = proxy.discovery.as_ref().unwrap();
+    let caller = |n: usize| {
+        ResourceName::Address(NetworkAddress::new("", Ipv4Addr::from(0xc600_0000 + n as u32).into()))
+    };
+    let most = Need::Description.most_names();
+    for start in (0..most - 1).step_by(2_500) {
+        let callers: Vec<_> = (start..(start + 2_500).min(most - 1)).map(caller).collect();
+        discovery.settle(|_| callers.clone(), Need::Route).await.unwrap();
+    }
+    let one_more = || vec![caller(most)];
+    let error = discovery.settle(|_| one_more(), Need::Description).await.unwrap_err();
+    assert!(matches!(error, Unanswered::TooMany { .. }), "{error}");
+    discovery.settle(|_| one_more(), Need::Route).await.unwrap();
+    // What is known needs no question.
+    discovery.settle(|_| vec![at("10.0.0.1")], Need::Description).await.unwrap();
+}
+
+#[tokio::test]
+async fn ad_14_an_update_keeps_a_name_in_use() {
+    let proxy = Proxy::on_demand();
+    proxy.controller.publish(&far("web", "10.0.0.1"));
+    proxy.settle(&[at("10.0.0.1")]).await.unwrap();
+    proxy.controller.publish(&Workload { service_account: "changed".into(), ..far("web", "10.0.0.1") });
+    proxy.until(|known| known.workloads().any(|web| &*web.service_account == "changed")).await;
+    proxy.settle(&[at("10.0.0.9")]).await.unwrap();
+    proxy.forget_after(ABSENCE);
+    assert!(proxy.knows(&at("10.0.0.1")), "it leads somewhere, so it stays for longer");
 }
 
 #[tokio::test]

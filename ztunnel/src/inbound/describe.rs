@@ -5,7 +5,7 @@ use mesh_model::Workload;
 use mesh_state::ResourceName;
 use tracing::debug;
 
-use crate::discovery::SHORT_PATIENCE;
+use crate::discovery::Need;
 use crate::proxy::Pod;
 
 /// Waits a while for these names and the pod's services. Without answers the connection
@@ -14,7 +14,7 @@ pub(super) async fn describe(pod: &Pod, local: &Workload, names: Vec<ResourceNam
     let Some(discovery) = &pod.mesh.discovery else { return };
     let services = local.services.keys().cloned().map(ResourceName::Host);
     let names: Vec<_> = names.into_iter().chain(services).collect();
-    if let Err(error) = Box::pin(discovery.settle(|_| names.clone(), SHORT_PATIENCE)).await {
+    if let Err(error) = Box::pin(discovery.settle(|_| names.clone(), Need::Description)).await {
         debug!(%error, "a connection is carried with less known of it");
     }
 }
