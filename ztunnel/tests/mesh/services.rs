@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use mesh_model::{Health, LoadBalancingMode, RoutingScope};
 use mesh_testkit::node::Echo;
 
 use crate::samples::{gateway, service};
@@ -36,6 +37,34 @@ async fn cap_27_each_of_several_services_leads_to_its_own_port_also_one_that_is_
     }
     world.controller().publish(&service("late", "10.96.0.4", 80, 8082));
     eventually(|| client.echoes("10.96.0.4:80".parse().unwrap())).await
+}
+
+#[tokio::test]
+async fn lb_10_who_is_near_is_preferred_and_who_is_far_takes_over() -> Result<()> {
+    let Some(mut world) = World::start().await? else { return Ok(()) };
+    let client = world.captured(1, "client").await?;
+    let mut near = world.place(1, "near", |workload| with_ports(workload, "web", &[])).await?;
+    let far = world.place(2, "far", |workload| with_ports(workload, "web", &[])).await?;
+    world.enrol(&near).await?;
+    world.enrol(&far).await?;
+    let mut web = service("web", "10.96.0.1", 80, 8080);
+    web.load_balancing.mode = LoadBalancingMode::Failover;
+    web.load_balancing.preferences = vec![RoutingScope::Network, RoutingScope::Node];
+    world.publish(&web).await?;
+    let here = Echo::start(near.netns(), near.at(8080))?;
+    let there = Echo::start(far.netns(), far.at(8080))?;
+    let vip: SocketAddr = "10.96.0.1:80".parse()?;
+    for _ in 0..20 {
+        client.echoes(vip).await?;
+    }
+    assert_eq!((here.callers().len(), there.callers().len()), (20, 0));
+    near.workload.health = Health::Unhealthy;
+    world.publish(&near.workload).await?;
+    for _ in 0..5 {
+        client.echoes(vip).await?;
+    }
+    assert_eq!((here.callers().len(), there.callers().len()), (20, 5));
+    Ok(())
 }
 
 #[tokio::test]
