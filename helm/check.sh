@@ -51,7 +51,8 @@ accepted adit-base --set aggregateRoles=false
 for value in controller.autoscaleEnabled=true controller.replicaCount=3 global.networkPolicy.enabled=true \
   resourceQuotas.enabled=true validation.enabled=false global.logAsJson=true global.network=north revision=canary \
   ztunnel.enabled=false cni.enabled=false 'controller.serverNames={a.example.com}' 'global.imagePullSecrets={pull}' \
-  global.waypoint.env.SOME=1 controller.env.SOME=true cni.cniConfFileName=10-x.conflist cni.taint.enabled=true; do
+  global.waypoint.env.SOME=1 controller.env.SOME=true cni.cniConfFileName=10-x.conflist cni.taint.enabled=true \
+  ztunnel.peerCaCrl.enabled=true; do
   accepted adit --set "$value"
 done
 
@@ -72,6 +73,8 @@ renders '!privileged: true'
 for field in 'failurePolicy:' 'caBundle:'; do renders "!$field"; done
 renders '!ValidatingWebhookConfiguration' --set validation.enabled=false
 renders 'value: kube-system,mesh'
+renders '!CRL_PATH'
+renders 'name: istio-ca-crl' --set ztunnel.peerCaCrl.enabled=true
 renders '!REMOVE_NODE_TAINT'
 renders 'REMOVE_NODE_TAINT' --set cni.taint.enabled=true
 

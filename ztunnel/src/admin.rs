@@ -2,6 +2,7 @@
 //! on every address (telemetry.md §7.1).
 
 mod dump;
+mod profile;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -71,6 +72,9 @@ impl Admin {
             .route_any("/config_dump", move |_| config_dump(&config, &reader, &store, &roster))
             .route(Method::POST, "/logging", logging_handler(levels))
             .route(Method::POST, "/quitquitquit", quit_handler(shutdown))
+            .route_later(Method::GET, "/debug/pprof/profile", profile::cpu)
+            .route_any("/debug/pprof/heap", profile::heap)
+            .route_any("/debug/pprof/heap/profiling", profile::heap)
             .index("ztunnel");
         (admin, stats)
     }

@@ -41,6 +41,12 @@ pub struct Config {
     pub zds_socket: PathBuf,
     /// How connections are carried.
     pub data_path: DataPath,
+    /// Accept TLS 1.2 too, from proxies that have nothing newer (HB-01).
+    pub tls12: bool,
+    /// Agree on keys by X25519MLKEM768 alone, which a quantum computer does not break either (HB-30).
+    pub post_quantum_only: bool,
+    /// The file of revocation lists to hold against peers; none: nothing is ever revoked (ID-14).
+    pub revocation_lists: Option<PathBuf>,
     /// How the pods' names are answered.
     pub dns: Dns,
     /// Ports of ztunnel itself.
@@ -156,6 +162,12 @@ pub enum ConfigError {
         /// What it asks for.
         what: &'static str,
     },
+    /// Names of services that nobody has asked for yet cannot be answered.
+    #[error(
+        "environment variable XDS_ON_DEMAND asks for resources on demand, with which names cannot be answered; \
+         set DNS_CAPTURE to false"
+    )]
+    NamesOnDemand,
 }
 
 impl Config {
@@ -181,12 +193,20 @@ impl Config {
             preferred_service_namespace: variables.find("PREFERED_SERVICE_NAMESPACE").map(str::to_owned),
         };
         let data_path = DataPath::read(&variables)?;
+        let dns = Dns::read(&variables, data_path.ipv6)?;
+        let control_plane = ControlPlane::read(&variables, &proxy_config, &own, &place)?;
+        if control_plane.on_demand && !dns.listen.is_empty() {
+            return Err(ConfigError::NamesOnDemand);
+        }
         Ok(Config {
-            control_plane: ControlPlane::read(&variables, &proxy_config, &own, &place)?,
+            control_plane,
             own,
             place,
+            tls12: variables.boolean("TLS12_ENABLED", false)?,
+            post_quantum_only: variables.find("COMPLIANCE_POLICY").is_some(),
+            revocation_lists: variables.find("CRL_PATH").map(PathBuf::from),
             zds_socket: variables.text("INPOD_UDS", "/var/run/ztunnel/ztunnel.sock").into(),
-            dns: Dns::read(&variables, data_path.ipv6)?,
+            dns,
             data_path,
             ports: OwnPorts {
                 admin: proxy_config.proxy_admin_port.unwrap_or(15000),
@@ -269,11 +289,12 @@ fn refuse_unsupported(variables: &Variables) -> Result<(), ConfigError> {
         ("FAKE_CA", is("FAKE_CA", "true"), "made-up certificates"),
         ("LOCAL_XDS", given("LOCAL_XDS"), "configuration without a controller"),
         ("LOCAL_XDS_PATH", given("LOCAL_XDS_PATH"), "configuration without a controller"),
-        ("XDS_ON_DEMAND", is("XDS_ON_DEMAND", "true"), "resources on demand"),
         ("UNSTABLE_ENABLE_SOCKS5", is("UNSTABLE_ENABLE_SOCKS5", "true"), "a SOCKS5 proxy"),
-        ("TLS12_ENABLED", is("TLS12_ENABLED", "true"), "TLS 1.2"),
-        ("COMPLIANCE_POLICY", given("COMPLIANCE_POLICY"), "another set of key exchange groups"),
-        ("CRL_PATH", given("CRL_PATH"), "certificate revocation lists"),
+        (
+            "COMPLIANCE_POLICY",
+            given("COMPLIANCE_POLICY") && !is("COMPLIANCE_POLICY", "pqc"),
+            "another set of key exchange groups than pqc",
+        ),
     ];
     match asked.into_iter().find(|(_, asked, _)| *asked) {
         Some((name, _, what)) => Err(ConfigError::Unsupported { name, what }),

@@ -106,6 +106,23 @@ mod tests {
     }
 
     #[test]
+    fn l4_16_of_two_connections_that_look_alike_each_is_listed_for_itself() {
+        let connections = Arc::new(Connections::default());
+        let connection = Connection {
+            src: "10.0.0.1:1".parse().unwrap(),
+            original_dst: "10.0.0.2:80".parse().unwrap(),
+            actual_dst: "10.0.0.2:80".parse().unwrap(),
+            protocol: Protocol::Tcp,
+        };
+        let [first, second] = [(); 2].map(|()| connections.list(Direction::Inbound, connection));
+        assert_eq!(connections.dump().inbound.len(), 2);
+        drop(first);
+        assert_eq!(connections.dump().inbound, [connection]);
+        drop(second);
+        assert!(connections.dump().inbound.is_empty());
+    }
+
+    #[test]
     fn telemetry_8_6_shape() {
         let connection = Connection {
             src: "10.0.0.1:1".parse().unwrap(),

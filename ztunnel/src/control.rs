@@ -8,48 +8,101 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use mesh_identity::{
-    CaClient, ControlPlane, ControlPlaneError, ControlPlaneSettings, Store, StoreSettings, TokenSource,
+    CaClient, ControlPlane, ControlPlaneError, ControlPlaneSettings, Profile, Store, StoreSettings,
+    TokenSource,
 };
 use mesh_proto::discovery::Node;
+use mesh_proto::type_urls;
 use mesh_runtime::drain::DrainWatcher;
 use mesh_runtime::readiness::ReadinessTask;
-use mesh_state::Writer;
-use mesh_xds::{Client, ConnectError, NodeId};
+use mesh_state::{Reader, Writer};
+use mesh_telemetry::XdsMetrics;
+use mesh_xds::{Client, ConnectError, Handler, NodeId, RawResource, Rejected, StreamEnd};
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
 use crate::config::{self, Config, Endpoint};
+use crate::discovery::{Answers, Asked, Discovery};
 
 /// The certificates of the node's workloads.
 pub(crate) fn certificate_store(config: &Config) -> Result<Store, ControlPlaneError> {
     let ca = ControlPlane::new(settings(config, &config.control_plane.ca))?;
     let client = CaClient::new(ca, config.control_plane.certificate_ttl);
-    Ok(Store::new(Arc::new(client), StoreSettings::default()))
+    let profile = Profile { tls12: config.tls12, post_quantum_only: config.post_quantum_only };
+    Ok(Store::new(Arc::new(client), StoreSettings { profile, ..StoreSettings::default() }))
+}
+
+/// What becomes of the controller's answers.
+pub(crate) struct Receivers<'a> {
+    pub(crate) writer: &'a Writer,
+    pub(crate) reader: &'a Reader,
+    /// Where the controller is back, so is mostly the CA.
+    pub(crate) store: Store,
+    pub(crate) metrics: XdsMetrics,
+}
+
+/// Counts the responses of one type on their way.
+struct Counted {
+    handler: Box<dyn Handler>,
+    metrics: XdsMetrics,
+}
+
+impl Handler for Counted {
+    fn type_url(&self) -> &'static str {
+        self.handler.type_url()
+    }
+
+    fn apply(&mut self, upserts: Vec<RawResource>, removed: Vec<String>) -> Vec<Rejected> {
+        let bytes: usize = upserts.iter().map(|resource| resource.bytes.len()).sum();
+        self.metrics.received(self.type_url(), bytes as u64);
+        self.handler.apply(upserts, removed)
+    }
 }
 
 /// Keeps a stream to the controller open until the drain starts. `unready` is
-/// held until the first answer of every type. Where the controller is back, so is mostly the CA.
+/// held until the first answer of every type that is sent unasked. With resources on demand, what asks for them.
 pub(crate) fn follow_controller(
     config: &Config,
-    writer: &Writer,
-    store: Store,
+    receivers: Receivers<'_>,
     unready: ReadinessTask,
     drain: DrainWatcher,
-) -> Result<impl Future<Output = ()> + Send + use<>, ControlPlaneError> {
+) -> Result<(impl Future<Output = ()> + Send + use<>, Option<Discovery>), ControlPlaneError> {
+    let Receivers { writer, reader, store, metrics } = receivers;
     let controller = ControlPlane::new(settings(config, &config.control_plane.xds))?;
     let connect = move || {
         let channel = controller.channel().map_err(|error| ConnectError(error.into()));
         std::future::ready(channel)
     };
-    let handlers: Vec<Box<dyn mesh_xds::Handler>> =
-        vec![Box::new(writer.address_handler()), Box::new(writer.authorization_handler())];
-    let client = Client::new(connect, node(config), handlers).on_answer(move || store.retry_soon());
-    Ok(async move {
+    let asked = config.control_plane.on_demand.then(Arc::<Asked>::default);
+    let addresses: Box<dyn Handler> = match &asked {
+        Some(asked) => Box::new(Answers::new(Arc::clone(asked), writer.address_handler(), reader.clone())),
+        None => Box::new(writer.address_handler()),
+    };
+    let handlers = [addresses, Box::new(writer.authorization_handler())];
+    let counted = |handler| -> Box<dyn Handler> { Box::new(Counted { handler, metrics: metrics.clone() }) };
+    let mut client = Client::new(connect, node(config), handlers.map(counted).into())
+        .on_answer(move || store.retry_soon())
+        .on_end(move |end| metrics.terminated(reason(end)));
+    let discovery = asked.and_then(|asked| {
+        let demand = client.on_demand(type_urls::ADDRESS)?;
+        Some(Discovery::new(asked, demand, reader.clone()))
+    });
+    let followed = async move {
         let stop = async {
             drain.signaled().await;
         };
         client.run(|| unready.done(), stop).await;
-    })
+    };
+    Ok((followed, discovery))
+}
+
+/// As telemetry.md §1.1 calls them.
+fn reason(end: StreamEnd) -> &'static str {
+    match end {
+        StreamEnd::NotReached => "ConnectionError",
+        StreamEnd::Failed => "Error",
+        StreamEnd::Complete => "Complete",
+    }
 }
 
 fn settings(config: &Config, endpoint: &Endpoint) -> ControlPlaneSettings {

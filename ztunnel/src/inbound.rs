@@ -3,6 +3,7 @@
 
 mod admission;
 mod checks;
+mod describe;
 mod guard;
 mod hbone;
 mod plaintext;

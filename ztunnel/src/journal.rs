@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mesh_authz::Denial;
-use mesh_hbone::{ConnectError, DialError, StatusCode};
+use mesh_hbone::{ConnectError, DialError, StatusCode, TlsError};
+use mesh_identity::tls::PeerError;
 use mesh_model::Service;
 use mesh_net::copy::{CopyError, Transferred};
-use mesh_telemetry::{Addresses, ConnectionReport, Failure, Party, Reporter, ResponseFlag, ServiceRef};
+use mesh_telemetry::{
+    Addresses, ConnectionReport, Failure, OpenSocket, Party, Reporter, ResponseFlag, ServiceRef,
+};
 use thiserror::Error;
 
 use crate::connections::{Connection, Direction, Listed};
@@ -26,6 +29,7 @@ pub(crate) struct Journal {
     report: Box<ConnectionReport>,
     counters: Arc<Transferred>,
     _listed: Listed,
+    _open: OpenSocket,
 }
 
 /// How a connection ended badly; the texts are what operators read.
@@ -68,7 +72,9 @@ impl Journal {
         let counters = Arc::new(Transferred::default());
         let meter = Arc::clone(&counters);
         report.measure(move || (meter.sent.load(Ordering::Relaxed), meter.received.load(Ordering::Relaxed)));
-        Journal { report: Box::new(report), counters, _listed: pod.connections.list(direction, connection) }
+        let open = metrics.count_socket(reporter);
+        let listed = pod.connections.list(direction, connection);
+        Journal { report: Box::new(report), counters, _listed: listed, _open: open }
     }
 
     /// Where the bytes are counted.
@@ -98,6 +104,9 @@ fn flag_of(error: &ConnectError) -> ResponseFlag {
     match error {
         ConnectError::Dial(DialError::Identity(_)) => ResponseFlag::IdentityError,
         ConnectError::Dial(DialError::ConnectTimeout { .. }) => ResponseFlag::NetworkPolicy,
+        ConnectError::Dial(DialError::Tls(TlsError::Refused(PeerError::Revoked { .. }))) => {
+            ResponseFlag::CertificateRevoked
+        }
         ConnectError::Dial(DialError::Tls(_)) => ResponseFlag::TlsFailure,
         ConnectError::Http2(_) => ResponseFlag::Http2HandshakeFailure,
         ConnectError::Refused(StatusCode::UNAUTHORIZED) => ResponseFlag::Denied,
@@ -139,13 +148,15 @@ mod tests {
         let address = "10.0.0.1:15008".parse().unwrap();
         let source = Arc::new(io::Error::from(io::ErrorKind::ConnectionRefused));
         let after = std::time::Duration::from_secs(10);
+        let revoked = PeerError::Revoked {
+            found: mesh_model::Identity::new("cluster.local", "default", "web"),
+            serial: "05".to_owned(),
+        };
         for (error, flag) in [
             (ConnectError::Dial(DialError::Connect { address, source }), ResponseFlag::ConnectFailure),
             (ConnectError::Dial(DialError::ConnectTimeout { address, after }), ResponseFlag::NetworkPolicy),
-            (
-                ConnectError::Dial(DialError::Tls(mesh_hbone::TlsError::Timeout(after))),
-                ResponseFlag::TlsFailure,
-            ),
+            (ConnectError::Dial(DialError::Tls(TlsError::Timeout(after))), ResponseFlag::TlsFailure),
+            (ConnectError::Dial(DialError::Tls(revoked.into())), ResponseFlag::CertificateRevoked),
             (ConnectError::Refused(StatusCode::UNAUTHORIZED), ResponseFlag::Denied),
             (ConnectError::Refused(StatusCode::SERVICE_UNAVAILABLE), ResponseFlag::ConnectFailure),
             (ConnectError::Timeout(after), ResponseFlag::ConnectFailure),

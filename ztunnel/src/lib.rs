@@ -6,12 +6,14 @@
 //!                                            ├─▶ inbound    checks → permit → application → copy
 //!                                            └─▶ dns        answer, or forward
 //! controller, CA ── control ──▶ state and certificates, read by every connection
+//!                      ▲ discovery: names asked for, where resources come on demand
 //! ```
 
 mod admin;
 pub mod config;
 mod connections;
 mod control;
+mod discovery;
 mod dns;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -23,6 +25,7 @@ mod outbound;
 mod pods;
 mod ports;
 mod proxy;
+mod revocable;
 mod run;
 #[cfg(test)]
 mod samples;

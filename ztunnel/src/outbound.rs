@@ -12,13 +12,14 @@ use mesh_model::Workload;
 use mesh_net::addr::{LocalAddress, OriginalDestination, OriginalSource};
 use mesh_net::copy::copy_bidirectional;
 use mesh_net::socket::{original_destination, set_accepted};
-use mesh_state::NamedHop;
+use mesh_state::{NamedHop, Query, needed};
 use mesh_telemetry::{Addresses, Direction, Party, Reporter, early_denial};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tracing::debug;
 
 use crate::connections::{Connection, Protocol};
+use crate::discovery::{Need, Unanswered};
 use crate::dns::LookupError;
 use crate::journal::{Ended, Journal, Parties};
 use crate::proxy::{Lane, Pod};
@@ -42,6 +43,8 @@ enum Rejected {
     Refused(#[from] Refused),
     #[error(transparent)]
     NotLookedUp(#[from] LookupError),
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
 }
 
 /// Serves one connection to its end.
@@ -80,6 +83,10 @@ impl Captured {
 async fn decide(pod: &Pod, captured: Captured) -> Result<(Arc<Workload>, Plan), Rejected> {
     let source = pod.fetch_workload().await.ok_or(Rejected::UnknownSource)?;
     let Captured { destination, listener, .. } = captured;
+    if let Some(discovery) = &pod.mesh.discovery {
+        let query = Query { source: &source, destination: destination.0 };
+        Box::pin(discovery.settle(|snapshot| needed(snapshot, query), Need::Route)).await?;
+    }
     let snapshot = pod.mesh.reader.snapshot();
     let call = Call { source: &source, destination, listener };
     let plan = match plan(&snapshot, call)? {

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use mesh_identity::{RevocationFile, Revocations};
 use mesh_net::socket::{Keepalive, SocketOptions, Transparency};
 use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
 use mesh_runtime::{drain, shutdown};
-use mesh_telemetry::{DnsMetrics, OnDemandMetrics, PodMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{
+    DnsMetrics, OnDemandMetrics, PodMetrics, Registry, RevocationMetrics, TcpMetrics, XdsMetrics,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::watch;
@@ -18,9 +21,11 @@ use tracing::{info, warn};
 
 use crate::admin::Admin;
 use crate::config::{Config, DataPath};
+use crate::control::Receivers;
 use crate::identities::Identities;
 use crate::pods::{Keeper, Roster};
 use crate::proxy::{Launcher, Mesh, Settings};
+use crate::revocable::Revoking;
 use crate::{control, dns, zds};
 
 /// Never shared with the data path: a burst of configuration must not hold up connections.
@@ -64,14 +69,23 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     // while connections drain, and one may want to watch.
     let (_until_the_end, ending) = drain::channel();
     let state_manager = readiness.register("state manager");
-    tokio::spawn(control::follow_controller(&config, &writer, store.clone(), state_manager, ending.clone())?);
+    let metrics = XdsMetrics::new(&registry);
+    let receivers = Receivers { writer: &writer, reader: &reader, store: store.clone(), metrics };
+    let (following, discovery) =
+        control::follow_controller(&config, receivers, state_manager, ending.clone())?;
+    tokio::spawn(following);
+    if let Some(discovery) = discovery.clone() {
+        tokio::spawn(discovery.forget_unused(writer, config.own.node.clone()));
+    }
 
     let pod_metrics = PodMetrics::new(&registry);
     let mesh = Arc::new(Mesh {
         reader: reader.clone(),
+        discovery,
         store: store.clone(),
         metrics: TcpMetrics::new(&registry),
         names: names(&config, &registry),
+        revoking: revoking(&config, &registry),
         settings: settings(&config),
     });
     let (roster, shown_roster) = watch::channel(Roster::default());
@@ -90,6 +104,15 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
     let drained = drain.start(drain::Mode::Graceful, deadline + LAST_STEPS).await;
     info!(?drained, "ztunnel ends");
     Ok(())
+}
+
+/// Reads the revocation lists before the first connection, and keeps up with them.
+fn revoking(config: &Config, registry: &Registry) -> Option<Revoking> {
+    let mut file = RevocationFile::new(config.revocation_lists.as_ref()?);
+    let lists = Revocations::new();
+    file.refresh(&lists);
+    tokio::spawn(file.follow(lists.clone()));
+    Some(Revoking { lists, metrics: RevocationMetrics::new(registry) })
 }
 
 fn names(config: &Config, registry: &Registry) -> dns::Setup {

@@ -176,7 +176,7 @@ async fn statuses_metrics_and_problems_can_be_looked_at() {
     let router = admin::router(controller.facts.clone());
     let get = async |path: &str| {
         let request = http::Request::get(path).body(Default::default()).unwrap();
-        let response = router.respond(&request);
+        let response = router.respond(&request).await;
         let status = response.status().as_u16();
         let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())

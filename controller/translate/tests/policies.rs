@@ -123,6 +123,42 @@ fn l4_22_strict_ports_of_a_permissive_mesh_do_not_take_plain_text() {
 }
 
 #[test]
+fn l4_28_of_two_of_equal_scope_the_older_one_counts() {
+    let made = |name: &str, when: &str, spec: &str| {
+        mode(name, "prod", spec)
+            .replace("namespace: prod", &format!("namespace: prod, creationTimestamp: {when:?}"))
+    };
+    let (earlier, later) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    let with_selector = |mode: &str| selected(&format!("mtls: {{ mode: {mode} }},"), "{}");
+    for (older, newer, plain) in [
+        (STRICT.to_owned(), PERMISSIVE.to_owned(), false),
+        (PERMISSIVE.to_owned(), STRICT.to_owned(), true),
+        (with_selector("STRICT"), with_selector("PERMISSIVE"), false),
+        (with_selector("PERMISSIVE"), with_selector("STRICT"), true),
+    ] {
+        // Whatever their names and the order they come in.
+        for objects in [
+            made("a", earlier, &older) + &made("z", later, &newer),
+            made("a", later, &newer) + &made("z", earlier, &older),
+        ] {
+            assert_eq!(is_allowed(&policies(&objects), None, 80), plain, "{objects}");
+        }
+    }
+}
+
+#[test]
+fn l4_30_what_only_a_waypoint_can_know_of_the_source_makes_a_policy_stricter() {
+    for source in ["remoteIpBlocks: [0.0.0.0/0]", "requestPrincipals: [\"*\"]", "notRequestPrincipals: [x]"] {
+        let rule = format!("rules: [{{ from: [{{ source: {{ namespaces: [test], {source} }} }}] }}]");
+        let allowing = policies(&policy("a", "prod", &format!("{{ {rule} }}")));
+        assert!(!is_allowed(&allowing, MESH, 80), "ALLOW loses the rule: {source}");
+        let denying = policies(&policy("a", "prod", &format!("{{ action: DENY, {rule} }}")));
+        assert!(!is_allowed(&denying, MESH, 80), "DENY loses its condition: {source}");
+        assert!(is_allowed(&denying, Some(("other", "client")), 80), "{source}");
+    }
+}
+
+#[test]
 fn l4_06_an_empty_policy_denies_everything_where_it_is() {
     for (namespace, allowed) in [("prod", false), ("istio-system", false), ("other", true)] {
         assert_eq!(is_allowed(&policies(&policy("a", namespace, "{}")), MESH, 80), allowed, "{namespace}");

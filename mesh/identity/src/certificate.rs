@@ -14,6 +14,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::key::KeyRequest;
 use crate::pem::encode_certificate;
 use crate::provider::{Profile, provider};
+use crate::revocation::PeerCheck;
+use crate::store::IdentityError;
 use crate::tls;
 
 /// Certificates in one answer of a CA; more is not an answer but an attack on memory.
@@ -72,6 +74,7 @@ impl CertificateSummary {
 }
 
 /// One workload identity's certificate, private key and trusted roots.
+#[derive(Clone)]
 pub struct Certificate {
     identity: Identity,
     leaf: CertificateSummary,
@@ -81,6 +84,8 @@ pub struct Certificate {
     pub(crate) profile: Profile,
     pub(crate) server: Arc<rustls::ServerConfig>,
     pub(crate) client: rustls::ClientConfig,
+    /// Of the one connection this copy is for.
+    pub(crate) check: Option<PeerCheck>,
 }
 
 impl Certificate {
@@ -115,10 +120,21 @@ impl Certificate {
         // One root in a form we cannot use must not take the others with it.
         trusted.add_parsable_certificates(roots.iter().cloned());
         let (key, trusted) = (Arc::new(key), Arc::new(trusted));
-        let server = tls::build_server(identity, &key, &trusted, profile).map_err(malformed)?;
+        let server = tls::build_server(identity, &key, &trusted, profile, None).map_err(malformed)?;
         let client = tls::build_client(&key, &trusted, profile).map_err(malformed)?;
-        let identity = identity.clone();
-        Ok(Certificate { identity, leaf, roots, key, trusted, profile, server: Arc::new(server), client })
+        let (identity, server) = (identity.clone(), Arc::new(server));
+        Ok(Certificate { identity, leaf, roots, key, trusted, profile, server, client, check: None })
+    }
+
+    /// A copy for one connection, whose handshake refuses a revoked peer and tells `check` who came.
+    pub fn checked_by(&self, check: &PeerCheck) -> Result<Certificate, IdentityError> {
+        let check = Some(check.clone());
+        let server = tls::build_server(&self.identity, &self.key, &self.trusted, self.profile, check.clone())
+            .map_err(|error| IdentityError::Unavailable {
+                identity: self.identity.clone(),
+                reason: error.to_string(),
+            })?;
+        Ok(Certificate { server: Arc::new(server), check, ..self.clone() })
     }
 
     /// Whom the certificate names.

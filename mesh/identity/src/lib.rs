@@ -1,6 +1,6 @@
 //! Identity made usable: keys, certificate requests, the CA's client and its
-//! signing side, the store that fetches and rotates certificates, and rustls
-//! configurations that verify SPIFFE identities.
+//! signing side, the store that fetches and rotates certificates, revocation lists,
+//! and rustls configurations that verify SPIFFE identities.
 
 pub mod authority;
 mod ca;
@@ -9,6 +9,7 @@ mod control_plane;
 pub mod key;
 mod pem;
 mod provider;
+pub mod revocation;
 pub mod store;
 #[cfg(test)]
 mod testing;
@@ -21,4 +22,5 @@ pub use control_plane::{
     TokenSource, explain,
 };
 pub use provider::{Profile, provider};
+pub use revocation::{PeerCheck, RevocationFile, RevocationLists, Revocations};
 pub use store::{IdentityError, Priority, State, Store, StoreSettings};

@@ -9,8 +9,9 @@ use mesh_proto::istio::ca::istio_certificate_service_server::{
     IstioCertificateService, IstioCertificateServiceServer,
 };
 use mesh_proto::istio::ca::{IstioCertificateRequest, IstioCertificateResponse};
+use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -41,6 +42,28 @@ pub(crate) fn certificate(
         chain.last_mut().unwrap().push_str(root.root_pem());
     }
     Certificate::from_chain(identity, &chain, request, profile).unwrap()
+}
+
+pub(crate) type Accepted = std::io::Result<server::TlsStream<tokio::io::DuplexStream>>;
+pub(crate) type Connected = std::io::Result<client::TlsStream<tokio::io::DuplexStream>>;
+
+/// A handshake, and one byte from the server: in TLS 1.3 the client learns only
+/// with it whether its certificate was accepted.
+pub(crate) async fn handshake(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> (Accepted, Connected) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let accept = async {
+        let mut stream = TlsAcceptor::from(server).accept(far).await?;
+        stream.write_all(b"x").await?;
+        stream.flush().await?;
+        Ok(stream)
+    };
+    let connect = async {
+        let mut stream = TlsConnector::from(client).connect(tls::server_name(), near).await?;
+        stream.read_exact(&mut [0]).await?;
+        Ok(stream)
+    };
+    tokio::join!(accept, connect)
 }
 
 /// The CA's gRPC server on loopback; hands out what it was asked.

@@ -18,6 +18,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use crate::authority::ServerCertificate;
 use crate::certificate::Certificate;
 use crate::provider::{Profile, provider};
+use crate::revocation::PeerCheck;
 use verify::{DestinationVerifier, SourceVerifier};
 
 pub use verify::PeerError;
@@ -33,7 +34,8 @@ pub fn server_config(certificate: &Certificate) -> Arc<ServerConfig> {
 /// The configuration of the end that connects: the other must be one of `expected` (HB-20).
 pub fn client_config(certificate: &Certificate, expected: &[Identity]) -> Arc<ClientConfig> {
     let mut config = certificate.client.clone();
-    let verifier = DestinationVerifier::new(&certificate.trusted, certificate.profile, expected);
+    let verifier = DestinationVerifier::new(&certificate.trusted, certificate.profile, expected)
+        .checked_by(certificate.check.clone());
     config.dangerous().set_certificate_verifier(Arc::new(verifier));
     Arc::new(config)
 }
@@ -92,8 +94,9 @@ pub(crate) fn build_server(
     key: &Arc<CertifiedKey>,
     trusted: &Arc<RootCertStore>,
     profile: Profile,
+    check: Option<PeerCheck>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let verifier = SourceVerifier::new(trusted, profile, &own.trust_domain)?;
+    let verifier = SourceVerifier::new(trusted, profile, &own.trust_domain)?.checked_by(check);
     let mut config = ServerConfig::builder_with_provider(provider(profile))
         .with_protocol_versions(profile.versions())?
         .with_client_cert_verifier(Arc::new(verifier))

@@ -5,6 +5,7 @@ mod handlers;
 mod server;
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,8 +19,10 @@ pub use server::serve;
 pub type Request = http::Request<Bytes>;
 /// An answer.
 pub type Response = http::Response<Full<Bytes>>;
+/// An answer that may take its time.
+pub type Reply = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// What answers; it must not block.
-pub type Handler = Arc<dyn Fn(&Request) -> Response + Send + Sync>;
+pub type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 
 /// Which path is answered by what.
 #[derive(Clone, Default)]
@@ -38,7 +41,16 @@ impl Router {
     where
         H: Fn(&Request) -> Response + Send + Sync + 'static,
     {
-        self.add(Some(method), path, Arc::new(handler))
+        self.add(Some(method), path, at_once(handler))
+    }
+
+    /// Answers one method on a path, in its own time.
+    pub fn route_later<H, F>(self, method: Method, path: &str, handler: H) -> Self
+    where
+        H: Fn(&Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Response> + Send + 'static,
+    {
+        self.add(Some(method), path, Arc::new(move |request| Box::pin(handler(request))))
     }
 
     /// Answers every method on a path.
@@ -46,7 +58,7 @@ impl Router {
     where
         H: Fn(&Request) -> Response + Send + Sync + 'static,
     {
-        self.add(None, path, Arc::new(handler))
+        self.add(None, path, at_once(handler))
     }
 
     /// Answers `GET /` with a page that lists the paths added so far.
@@ -65,16 +77,23 @@ impl Router {
     }
 
     /// The answer to a request; 404 for an unknown path, 405 for another method.
-    pub fn respond(&self, request: &Request) -> Response {
+    pub async fn respond(&self, request: &Request) -> Response {
         let Some(handlers) = self.routes.get(request.uri().path()) else {
             return text(StatusCode::NOT_FOUND, "not found\n");
         };
         let fits = |method: &Option<Method>| method.as_ref().is_none_or(|method| method == request.method());
         match handlers.iter().find(|(method, _)| fits(method)) {
-            Some((_, handler)) => handler(request),
+            Some((_, handler)) => handler(request).await,
             None => text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
         }
     }
+}
+
+fn at_once<H>(handler: H) -> Handler
+where
+    H: Fn(&Request) -> Response + Send + Sync + 'static,
+{
+    Arc::new(move |request| Box::pin(std::future::ready(handler(request))))
 }
 
 /// An answer of plain text.

@@ -10,7 +10,7 @@ use tracing::{Level, enabled};
 
 async fn posted(router: &Router, uri: &str) -> (StatusCode, String) {
     let request = http::Request::builder().method(Method::POST).uri(uri).body(Bytes::new()).unwrap();
-    let response = router.respond(&request);
+    let response = router.respond(&request).await;
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())

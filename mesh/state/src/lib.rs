@@ -3,6 +3,7 @@
 //! where a connection goes and [`balance`] which endpoint takes it.
 
 pub mod balance;
+mod demand;
 mod endpoints;
 mod former;
 mod handlers;
@@ -19,6 +20,7 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use demand::{ResourceKey, ResourceName, needed};
 pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler};
 pub use reader::Reader;
 pub use resolve::{Endpoint, GatewayHop, NamedHop, NextHop, Query, ResolveError, WaypointHop, resolve};

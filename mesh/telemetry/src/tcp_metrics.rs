@@ -34,8 +34,8 @@ pub(crate) struct ConnectionValues {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReporterLabel {
-    reporter: &'static str,
+pub(crate) struct ReporterLabel {
+    pub(crate) reporter: &'static str,
 }
 
 /// A socket that is counted until dropped.

@@ -1,7 +1,7 @@
 //! A certificate authority inside the test, with the faults a real one can have.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -9,7 +9,9 @@ use mesh_identity::authority::{Authority, RootKey};
 use mesh_identity::key::KeyRequest;
 use mesh_identity::{CaError, Certificate, CertificateAuthority, Profile, Store, StoreSettings};
 use mesh_model::Identity;
+use rcgen::{CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber};
 use tonic::Status;
+use x509_parser::pem::parse_x509_pem;
 
 /// How the authority answers from now on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct FakeCa {
     authority: Authority,
     behaviour: Mutex<Behaviour>,
     calls: Mutex<Vec<Identity>>,
+    /// Whom it certified, with the certificates' serial numbers.
+    signed: Mutex<Vec<(Identity, SerialNumber)>>,
 }
 
 impl FakeCa {
@@ -51,7 +55,12 @@ impl FakeCa {
     pub fn new(trust_domain: &str) -> Arc<Self> {
         let authority = Authority::self_signed(trust_domain, Duration::from_hours(24), RootKey::Ecdsa)
             .expect("a self-signed root can be made");
-        Arc::new(FakeCa { authority, behaviour: Mutex::default(), calls: Mutex::default() })
+        Arc::new(FakeCa {
+            authority,
+            behaviour: Mutex::default(),
+            calls: Mutex::default(),
+            signed: Mutex::default(),
+        })
     }
 
     /// Changes how it answers.
@@ -83,6 +92,7 @@ impl FakeCa {
         let request = KeyRequest::generate(identity).expect("a key can be made");
         let seconds = i64::try_from(lock(&self.behaviour).lifetime.as_secs()).unwrap_or(i64::MAX);
         let chain = self.authority.sign(request.csr_pem(), identity, seconds).expect("its own request");
+        self.note(identity, &chain);
         let certificate = Certificate::from_chain(identity, &chain, request, Profile::default());
         Arc::new(certificate.expect("its own certificate"))
     }
@@ -108,7 +118,47 @@ impl FakeCa {
         }
         let seconds = i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX);
         let signed = self.authority.sign(csr_pem, &certified, seconds);
-        signed.map_err(|error| Status::invalid_argument(error.to_string()))
+        let chain = signed.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.note(&certified, &chain);
+        Ok(chain)
+    }
+
+    fn note(&self, identity: &Identity, chain: &[String]) {
+        let leaf = chain.first().and_then(|leaf| parse_x509_pem(leaf.as_bytes()).ok());
+        let parsed = leaf.as_ref().and_then(|(_, leaf)| leaf.parse_x509().ok());
+        if let Some(parsed) = parsed {
+            lock(&self.signed).push((identity.clone(), SerialNumber::from_slice(parsed.raw_serial())));
+        }
+    }
+
+    /// A revocation list, PEM, that takes back whatever it has signed for these identities so far.
+    ///
+    /// # Panics
+    /// If this machine cannot sign.
+    #[expect(clippy::expect_used, reason = "a test without its list is over")]
+    pub fn take_back(&self, identities: &[&Identity]) -> String {
+        let now = SystemTime::now();
+        let revoked = lock(&self.signed)
+            .iter()
+            .filter(|(identity, _)| identities.contains(&identity))
+            .map(|(_, serial)| RevokedCertParams {
+                serial_number: serial.clone(),
+                revocation_time: now.into(),
+                reason_code: None,
+                invalidity_date: None,
+            })
+            .collect();
+        let list = CertificateRevocationListParams {
+            this_update: now.into(),
+            next_update: (now + Duration::from_hours(1)).into(),
+            crl_number: SerialNumber::from(1_u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let key = KeyPair::from_pem(&self.authority.key_pem()).expect("its own key");
+        let issuer = Issuer::from_ca_cert_pem(self.authority.certificate_pem(), key).expect("its own root");
+        list.signed_by(&issuer).and_then(|list| list.pem()).expect("a list can be signed")
     }
 }
 
@@ -142,6 +192,18 @@ mod tests {
         assert_eq!(*ca.store().fetch(&web()).await.unwrap().identity(), web());
         assert_eq!(ca.calls(), [web()]);
         assert_eq!(*ca.certificate(&web()).identity(), web());
+    }
+
+    #[test]
+    fn it_takes_back_what_it_signed() {
+        let (ca, db) = (FakeCa::new("cluster.local"), Identity::new("cluster.local", "default", "db"));
+        ca.certificate(&web());
+        ca.certificate(&web());
+        for (identities, count) in [(&[&web()][..], 2), (&[&db], 0)] {
+            let list = parse_x509_pem(ca.take_back(identities).as_bytes()).unwrap().1;
+            let (_, list) = x509_parser::parse_x509_crl(&list.contents).unwrap();
+            assert_eq!(list.iter_revoked_certificates().count(), count);
+        }
     }
 
     #[tokio::test(start_paused = true)]

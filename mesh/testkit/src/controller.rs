@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use mesh_proto::istio::ca::istio_certificate_service_server::{
 use mesh_proto::istio::ca::{IstioCertificateRequest, IstioCertificateResponse};
 use mesh_proto::type_urls;
 use mesh_runtime::workers::Workers;
-use mesh_xds::{Admission, Caller, Change, DiscoveryServer, Entry, Publisher, ServerSettings, View};
+use mesh_xds::{
+    Admission, Caller, Change, DiscoveryServer, Entry, Publisher, ServerSettings, Statistics, View,
+};
 use prost_types::value::Kind;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::MetadataMap;
@@ -84,6 +87,7 @@ pub struct TestController {
     publisher: Publisher,
     ca: Arc<FakeCa>,
     peers: Peers,
+    statistics: Arc<Statistics>,
     workers: Option<Workers>,
 }
 
@@ -104,6 +108,7 @@ impl TestController {
         let (publisher, peers) = (Publisher::new(), Peers::default());
         let admission = Anyone { peers: Arc::clone(&peers) };
         let discovery = DiscoveryServer::new(&publisher, admission, ServerSettings::default());
+        let statistics = discovery.statistics();
         let authority = IstioCertificateServiceServer::new(Signing { ca: Arc::clone(&ca) });
         let server =
             tonic::transport::Server::builder().add_service(discovery.into_service()).add_service(authority);
@@ -113,7 +118,7 @@ impl TestController {
         let connections = TcpListenerStream::new(tokio::net::TcpListener::from_std(listener)?);
         drop(entered);
         handle.spawn(server.serve_with_incoming(connections));
-        Ok(TestController { address, publisher, ca, peers, workers: Some(workers) })
+        Ok(TestController { address, publisher, ca, peers, statistics, workers: Some(workers) })
     }
 
     /// Where it listens.
@@ -144,6 +149,11 @@ impl TestController {
     /// What it publishes, for what [`Publish`] does not make: garbage, for instance.
     pub fn publisher(&self) -> &Publisher {
         &self.publisher
+    }
+
+    /// Responses of which a proxy rejected something, so far.
+    pub fn rejections(&self) -> u64 {
+        self.statistics.rejections.load(Ordering::Relaxed)
     }
 
     /// The node ids of the discovery streams opened so far, in order.

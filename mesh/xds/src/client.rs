@@ -107,6 +107,19 @@ pub struct Client<C> {
     settings: ClientSettings,
     /// Called with the first response of every stream.
     on_answer: Box<dyn Fn() + Send + Sync>,
+    /// Called with the end of every stream.
+    on_end: Box<dyn Fn(StreamEnd) + Send + Sync>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// The controller was not reached.
+    NotReached,
+    /// The controller, or the way to it, failed.
+    Failed,
+    /// The controller wants it opened again.
+    Complete,
 }
 
 /// Why a stream ended.
@@ -125,13 +138,27 @@ impl<C: Connect> Client<C> {
     pub fn new(connect: C, node: Node, handlers: Vec<Box<dyn Handler>>) -> Self {
         let types = handlers.into_iter().map(Known::new).collect();
         let (wish_sender, wishes) = demand::channel();
-        let (settings, on_answer) = (ClientSettings::default(), Box::new(|| {}));
-        Client { connect, node, types, wish_sender, wishes, settings, on_answer }
+        Client {
+            connect,
+            node,
+            types,
+            wish_sender,
+            wishes,
+            settings: ClientSettings::default(),
+            on_answer: Box::new(|| {}),
+            on_end: Box::new(|_| {}),
+        }
     }
 
     /// Calls this whenever the controller is there, or there again: with the first response of every stream.
     pub fn on_answer(mut self, call: impl Fn() + Send + Sync + 'static) -> Self {
         self.on_answer = Box::new(call);
+        self
+    }
+
+    /// Calls this whenever a stream has ended, unless the client itself is stopped.
+    pub fn on_end(mut self, call: impl Fn(StreamEnd) + Send + Sync + 'static) -> Self {
+        self.on_end = Box::new(call);
         self
     }
 
@@ -163,6 +190,13 @@ impl<C: Connect> Client<C> {
                 result = self.stream(&mut answered, &mut ready) => result,
                 () = &mut stop => return,
             };
+            (self.on_end)(match &result {
+                Ok(()) => StreamEnd::Complete,
+                Err(StreamError::Connect(_)) => StreamEnd::NotReached,
+                // A channel connects by itself, so that a controller that is away ends the call.
+                Err(StreamError::Status(_)) if !answered => StreamEnd::NotReached,
+                Err(_) => StreamEnd::Failed,
+            });
             let pause = match &result {
                 Ok(()) => backoff.after_end(answered),
                 Err(StreamError::Status(status)) => {

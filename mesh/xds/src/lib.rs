@@ -8,7 +8,7 @@ mod handler;
 mod node;
 mod server;
 
-pub use client::{Client, ClientSettings, Connect, ConnectError, Demand, DemandError, Transport};
+pub use client::{Client, ClientSettings, Connect, ConnectError, Demand, DemandError, StreamEnd, Transport};
 pub use handler::{Handler, RawResource, Rejected, Typed};
 pub use node::{InvalidNodeId, NodeId};
 #[cfg(fuzzing)]

@@ -9,6 +9,7 @@
 //! ```
 
 mod agent;
+mod backoff;
 pub mod capture;
 mod changes;
 pub mod cni;

@@ -32,6 +32,8 @@ pub struct ControlPlane {
     pub node_metadata: BTreeMap<String, Value>,
     /// Lifetime asked for in certificates.
     pub certificate_ttl: Duration,
+    /// Ask for workloads and services when they are needed, instead of being sent all (AD-14).
+    pub on_demand: bool,
 }
 
 /// One service of the control plane.
@@ -75,6 +77,7 @@ impl ControlPlane {
             token: Secret(variables.text("AUTH_TOKEN", TOKEN_FILE)),
             node_metadata: node_metadata(variables, own, place)?,
             certificate_ttl: variables.duration("SECRET_TTL", Duration::from_secs(86_400))?,
+            on_demand: variables.boolean("XDS_ON_DEMAND", false)?,
         })
     }
 }

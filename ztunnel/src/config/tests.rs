@@ -103,6 +103,33 @@ fn dns_22_without_ipv6_names_are_asked_for_over_ipv4() {
 }
 
 #[test]
+fn hb_01_tls_1_2_has_to_be_asked_for() {
+    assert!(!read(&[]).unwrap().tls12);
+    assert!(read(&[("TLS12_ENABLED", "true")]).unwrap().tls12);
+}
+
+#[test]
+fn hb_30_a_compliance_policy_may_ask_for_post_quantum_keys() {
+    assert!(!read(&[]).unwrap().post_quantum_only);
+    assert!(read(&[("COMPLIANCE_POLICY", "pqc")]).unwrap().post_quantum_only);
+}
+
+#[test]
+fn id_14_revocation_lists_are_asked_for_by_a_path() {
+    assert_eq!(read(&[]).unwrap().revocation_lists, None);
+    let config = read(&[("CRL_PATH", "/etc/crl.pem")]).unwrap();
+    assert_eq!(config.revocation_lists.as_deref(), Some(Path::new("/etc/crl.pem")));
+}
+
+#[test]
+fn ad_14_resources_on_demand_exclude_answering_names() {
+    assert!(!read(&[]).unwrap().control_plane.on_demand);
+    let error = read(&[("XDS_ON_DEMAND", "true")]).unwrap_err().to_string();
+    assert!(error.contains("set DNS_CAPTURE to false"), "{error}");
+    assert!(read(&[("XDS_ON_DEMAND", "true"), ("DNS_CAPTURE", "false")]).unwrap().control_plane.on_demand);
+}
+
+#[test]
 fn dns_23_an_address_that_is_none_is_named_at_the_start() {
     let listen = |text: &str| read(&[("DNS_PROXY_ADDR", text)]).map(|config| config.dns.listen);
     assert_eq!(
@@ -130,8 +157,9 @@ fn bad_values_are_named_with_the_remedy() {
         ("PROXY_CONFIG", "[1", "PROXY_CONFIG is not a proxy configuration"),
         ("PROXY_CONFIG", "statsPort: 99999", "PROXY_CONFIG is not a proxy configuration"),
         ("PROXY_MODE", "dedicated", "PROXY_MODE asks for a proxy of a single workload"),
-        ("TLS12_ENABLED", "true", "does not offer; remove it"),
-        ("CRL_PATH", "/x", "does not offer; remove it"),
+        ("TLS12_ENABLED", "old", "expected true or false"),
+        ("FAKE_CA", "true", "does not offer; remove it"),
+        ("COMPLIANCE_POLICY", "fips-140-2", "another set of key exchange groups than pqc"),
     ] {
         let error = read(&[(name, value)]).unwrap_err().to_string();
         assert!(error.contains(said), "{name}={value}: {error}");

@@ -73,3 +73,47 @@ impl Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use mesh_model::{Action, Policy, PolicyKey, Rule, Scope};
+
+    use super::*;
+    use crate::samples::workload;
+
+    fn denial(scope: Scope, rules: Vec<Rule>) -> Policy {
+        Policy { key: PolicyKey::new("default", "no"), scope, action: Action::Deny, rules, dry_run: false }
+    }
+
+    fn poll(future: impl Future<Output = Denial>) -> Poll<Denial> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn l4_15_a_change_between_the_answer_and_the_copy_is_not_missed() {
+        let (writer, reader) = mesh_state::new();
+        let local = Arc::new(workload("server", "10.0.0.2"));
+        writer.change(|edit| edit.insert_workload((*local).clone()));
+        let guard = || {
+            let (source, destination) = ("10.0.0.1".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+            let case = Case { local: Arc::clone(&local), source, identity: None, destination };
+            Guard::new(reader.clone(), case, false)
+        };
+        let (mut early, mut late) = (guard(), guard());
+        assert!(early.authorize().is_ok());
+        writer.change(|edit| edit.insert_policy(denial(Scope::Namespace, vec![Rule::default()])));
+        assert!(late.authorize().is_err(), "a connection that has not been answered yet is refused");
+        assert!(poll(early.revoked()).is_ready(), "and one that has been is cut before its first byte");
+
+        // L4-14: another change that denies nothing cuts nothing.
+        writer.change(|edit| edit.insert_policy(denial(Scope::Namespace, Vec::new())));
+        let mut calm = guard();
+        assert!(calm.authorize().is_ok());
+        writer.change(|edit| edit.insert_policy(denial(Scope::WorkloadSelector, vec![Rule::default()])));
+        assert!(poll(calm.revoked()).is_pending());
+        assert!(poll(late.revoked()).is_pending(), "the denial was taken back");
+    }
+}

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use mesh_hbone::{TlsError, TlsStream};
-use mesh_identity::IdentityError;
+use mesh_identity::{Certificate, IdentityError};
 use mesh_model::Identity;
 use mesh_net::addr::{LocalAddress, PeerAddress};
 use mesh_net::socket::set_accepted;
 use mesh_runtime::drain::DrainWatcher;
-use mesh_telemetry::{Direction, early_denial};
+use mesh_telemetry::{Direction, Reporter, early_denial};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -16,6 +16,7 @@ use tracing::debug;
 
 use super::request;
 use crate::proxy::Pod;
+use crate::revocable::Revocable;
 
 /// Handshakes at the same time, of one pod on one worker: what strangers can make us hold in memory.
 pub(crate) const MOST_HANDSHAKES: usize = 512;
@@ -72,9 +73,11 @@ async fn shake_hands(
     pod: &Pod,
     handshakes: &Semaphore,
     stream: TcpStream,
-) -> Result<TlsStream<TcpStream>, Unusable> {
+) -> Result<TlsStream<Revocable>, Unusable> {
     // Never closed, so there is always a slot some day.
     let _slot = handshakes.acquire().await;
-    let certificate = pod.fetch_certificate().await?;
-    Ok(TlsStream::accept(stream, &certificate, pod.mesh.settings.tunnel.handshake_timeout).await?)
+    let timeout = pod.mesh.settings.tunnel.handshake_timeout;
+    let accept =
+        async |stream, certificate: Arc<Certificate>| TlsStream::accept(stream, &certificate, timeout).await;
+    Ok(pod.arm(stream, Reporter::Destination).await?.shake_hands(accept).await?)
 }

@@ -8,12 +8,14 @@ use mesh_model::NetworkAddress;
 use mesh_net::addr::{OriginalDestination, OriginalSource};
 use mesh_net::copy::copy_bidirectional;
 use mesh_net::socket::{original_destination, set_accepted};
+use mesh_state::ResourceName;
 use mesh_telemetry::{Addresses, Direction, Party, Reporter, early_denial};
 use tokio::net::TcpStream;
 use tracing::debug;
 
 use super::admission::{connect, copy_while_permitted};
 use super::checks::Refusal;
+use super::describe::describe;
 use super::guard::{Case, Guard};
 use crate::connections::{Connection, Protocol};
 use crate::journal::{Journal, Parties};
@@ -66,11 +68,12 @@ async fn check(
     }
     let settings = &pod.mesh.settings;
     let local = pod.fetch_workload().await.ok_or(Refusal::UnknownWorkload)?;
+    let from = NetworkAddress::new(Arc::clone(&settings.network), source.0.ip());
+    describe(pod, &local, vec![ResourceName::Address(from.clone())]).await;
     let snapshot = pod.mesh.reader.snapshot();
     let case =
         Case { local: Arc::clone(&local), source: source.0.ip(), identity: None, destination: destination.0 };
     let guard = Guard::new(pod.mesh.reader.clone(), case, settings.log_dry_run);
-    let from = NetworkAddress::new(Arc::clone(&settings.network), source.0.ip());
     let journal = Journal::open(
         pod,
         Reporter::Destination,

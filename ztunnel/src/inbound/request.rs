@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use mesh_hbone::{ConnectRequest, Incoming, StatusCode, copy_with_tcp};
-use mesh_model::{NetworkAddress, Service, Workload};
+use mesh_hbone::{ConnectRequest, Incoming, StatusCode, Target, copy_with_tcp};
+use mesh_model::{NamespacedHostname, NetworkAddress, Service, Workload};
 use mesh_net::copy::Side;
 use mesh_net::proxy_protocol::header_v2;
-use mesh_state::Snapshot;
+use mesh_state::{ResourceName, Snapshot};
 use mesh_telemetry::{Addresses, Direction, Party, Reporter, baggage, early_denial, forwarded};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::admission::{connect, copy_while_permitted};
 use super::checks::{Arrival, Delivery, Refusal, deliver};
+use super::describe::describe;
 use super::guard::{Case, Guard};
 use super::hbone::Carrier;
 use crate::connections::{Connection, Protocol};
@@ -69,6 +70,7 @@ async fn check(carrier: &Carrier, request: &ConnectRequest) -> Result<Checked, R
     let pod = &carrier.pod;
     let settings = &pod.mesh.settings;
     let local = pod.fetch_workload().await.ok_or(Refusal::UnknownWorkload)?;
+    describe(pod, &local, names_of(carrier, &local, &request.target)).await;
     let snapshot = pod.mesh.reader.snapshot();
     let arrival = Arrival {
         local: &local,
@@ -102,6 +104,21 @@ async fn check(carrier: &Carrier, request: &ConnectRequest) -> Result<Checked, R
         },
     );
     Ok(Checked { local, delivery, guard, journal })
+}
+
+/// Who it is from, and what it asks for if that is not the pod itself.
+fn names_of(carrier: &Carrier, local: &Workload, target: &Target) -> Vec<ResourceName> {
+    let on = |network: &Arc<str>, ip| ResourceName::Address(NetworkAddress::new(Arc::clone(network), ip));
+    let mut names = vec![on(&carrier.pod.mesh.settings.network, carrier.source.0.ip())];
+    match target {
+        Target::Address(asked) if asked.ip() == carrier.local.0.ip() => {}
+        Target::Address(asked) => names.push(on(&local.network, asked.ip().to_canonical())),
+        Target::Hostname(hostname, _) => {
+            let name = NamespacedHostname::new(Arc::clone(&local.namespace), Arc::clone(hostname));
+            names.push(ResourceName::Host(name));
+        }
+    }
+    names
 }
 
 /// Who the tunnel is from: the address tells the workload, unless it is a gateway's.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mesh_hbone::{ConnectError, ConnectRequest, DialError, PoolKey, TlsStream, TunnelStream, copy_with_tcp};
+use mesh_identity::Certificate;
 use mesh_model::Workload;
 use mesh_net::copy::Side;
 use mesh_telemetry::traceparent::TraceParent;
@@ -14,6 +15,7 @@ use super::{Captured, reset};
 use crate::connections::Protocol;
 use crate::journal::{Ended, Journal, Parties};
 use crate::proxy::{ConnectFailure, Lane, Pod};
+use crate::revocable::Revocable;
 
 pub(super) async fn carry(
     lane: Lane,
@@ -81,8 +83,9 @@ async fn open(
     Ok(tunnel)
 }
 
-async fn dial(pod: &Pod, plan: &Tunnel) -> Result<TlsStream<TcpStream>, DialError> {
-    let certificate = pod.fetch_certificate().await?;
+async fn dial(pod: &Pod, plan: &Tunnel) -> Result<TlsStream<Revocable>, DialError> {
+    // Without one there is no point in connecting.
+    pod.fetch_certificate().await?;
     let stream = pod.connect(plan.next_hop, None).await.map_err(|failure| match failure {
         ConnectFailure::Refused { to, source } => {
             DialError::Connect { address: to, source: Arc::new(source) }
@@ -90,5 +93,8 @@ async fn dial(pod: &Pod, plan: &Tunnel) -> Result<TlsStream<TcpStream>, DialErro
         ConnectFailure::TimedOut { to, after } => DialError::ConnectTimeout { address: to, after },
     })?;
     let timeout = pod.mesh.settings.tunnel.handshake_timeout;
-    Ok(TlsStream::connect(stream, &certificate, &plan.accepted, timeout).await?)
+    let connect = async |stream, certificate: Arc<Certificate>| {
+        TlsStream::connect(stream, &certificate, &plan.accepted, timeout).await
+    };
+    Ok(pod.arm(stream, Reporter::Source).await?.shake_hands(connect).await?)
 }

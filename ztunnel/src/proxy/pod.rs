@@ -10,14 +10,17 @@ use mesh_identity::{Certificate, IdentityError, Store};
 use mesh_model::{Identity, Uid, Workload};
 use mesh_net::namespace::Namespace;
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
-use mesh_state::Reader;
-use mesh_telemetry::TcpMetrics;
+use mesh_state::{Reader, ResourceName};
+use mesh_telemetry::{Reporter, TcpMetrics};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::debug;
 
 use crate::connections::Connections;
+use crate::discovery::Discovery;
 use crate::dns;
+use crate::revocable::{Armed, Revoking};
 use crate::zds::PodInfo;
 
 /// How long a connection waits for the controller to say who its pod is (CAP-26).
@@ -28,9 +31,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the proxies of all pods share.
 pub(crate) struct Mesh {
     pub(crate) reader: Reader,
+    /// Asks the controller for what is needed; none: everything is sent unasked.
+    pub(crate) discovery: Option<Discovery>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<TcpMetrics>,
     pub(crate) names: dns::Setup,
+    /// None: nothing is ever revoked.
+    pub(crate) revoking: Option<Revoking>,
     pub(crate) settings: Settings,
 }
 
@@ -99,10 +106,21 @@ impl Pod {
     /// The pod's workload; waits a while if the controller has not named it yet.
     pub(crate) async fn fetch_workload(&self) -> Option<Arc<Workload>> {
         let known = self.mesh.reader.snapshot().find_workload_by_uid(&self.uid);
-        match known {
-            Some(workload) => Some(workload),
-            None => Box::pin(self.mesh.reader.fetch_workload_by_uid(&self.uid, WORKLOAD_WAIT)).await,
+        if known.is_some() {
+            return known;
         }
+        let asked =
+            self.mesh.discovery.as_ref().map(|asks| asks.ask(ResourceName::Workload(self.uid.clone())));
+        if let Some(Err(error)) = asked {
+            debug!(%error, "not asking for the pod's workload");
+        }
+        Box::pin(self.mesh.reader.fetch_workload_by_uid(&self.uid, WORKLOAD_WAIT)).await
+    }
+
+    /// Prepares a handshake as this pod, in which `reporter` is our end.
+    pub(crate) async fn arm(&self, stream: TcpStream, reporter: Reporter) -> Result<Armed, IdentityError> {
+        let certificate = self.fetch_certificate().await?;
+        Armed::new(self.mesh.revoking.as_ref(), certificate, stream, reporter)
     }
 
     pub(crate) async fn fetch_certificate(&self) -> Result<Arc<Certificate>, IdentityError> {

@@ -60,6 +60,10 @@ async fn ad_03_15_up_08_tel_15_the_servers_answer_what_they_are_asked() -> Resul
     assert_eq!(world.get(1, 15000, "/").await?.0, 200);
     assert_eq!(world.get(1, 15000, "/nothing").await?.0, 404);
     assert_eq!(world.request(1, 15021, "POST", "/healthz/ready").await?.0, 405);
+    let (status, profile) = world.get(1, 15000, "/debug/pprof/profile?seconds=0").await?;
+    assert_eq!(status, 400, "AD-04: {profile}");
+    let (status, reason) = world.get(1, 15000, "/debug/pprof/heap").await?;
+    assert_eq!(status, 501, "{reason}");
     for path in ["/metrics", "/stats/prometheus"] {
         let (status, metrics) = world.get(1, 15020, path).await?;
         assert_eq!(status, 200);

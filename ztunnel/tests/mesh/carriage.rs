@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mesh_testkit::node::Echo;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
@@ -73,6 +73,37 @@ async fn cap_09_a_service_leads_to_its_endpoint_and_a_pod_may_call_itself() -> R
     server.echoes(vip).await?;
     // CAP-08: not captured at all.
     server.echoes(server.at(APP)).await?;
+    Ok(())
+}
+
+/// Of a line of `ss -o`: `timer:(keepalive,1min15sec,0)`.
+fn seconds_to_probe(line: &str) -> Option<u64> {
+    let (left, _) = line.split_once("timer:(keepalive,")?.1.split_once("sec,")?;
+    let (minutes, seconds) = left.split_once("min").unwrap_or(("0", left));
+    Some(minutes.parse::<u64>().ok()? * 60 + seconds.parse::<u64>().ok()?)
+}
+
+#[tokio::test]
+async fn cap_25_accepted_connections_are_probed_as_configured() -> Result<()> {
+    let variables = [("KEEPALIVE_TIME", "77s"), ("USER_TIMEOUT_ENABLED", "true")];
+    let Some(mut world) = World::start_with(&variables).await? else { return Ok(()) };
+    let client = world.captured(1, "client").await?;
+    let server = world.captured(2, "server").await?;
+    let _echo = Echo::start(server.netns(), server.at(APP))?;
+    eventually(|| client.echoes(server.at(APP))).await?;
+    let mut stream = client.connect(server.at(APP)).await?;
+    echoed(&mut stream, "hello").await?;
+    for (place, port) in [(&client, ":15001"), (&server, ":15008")] {
+        // While something is unacknowledged another timer runs.
+        eventually(|| async {
+            let sockets =
+                place.netns().output("ss", &["-Htno", "state", "established", "sport", "=", port])?;
+            let soon = |line: &str| seconds_to_probe(line).is_some_and(|left| left <= 77);
+            ensure!(sockets.lines().any(soon), "{port}: {sockets}");
+            Ok(())
+        })
+        .await?;
+    }
     Ok(())
 }
 

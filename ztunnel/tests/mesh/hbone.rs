@@ -163,6 +163,21 @@ async fn hb_21_a_certificate_of_another_trust_domain_or_authority_is_not_accepte
 }
 
 #[tokio::test]
+async fn hb_01_30_post_quantum_keys_alone_and_tls_1_2_beside_carry_the_mesh_as_well() -> Result<()> {
+    for variable in ["COMPLIANCE_POLICY=pqc", "TLS12_ENABLED=true"] {
+        let variables = [variable.split_once('=').unwrap()];
+        let Some(mut world) = World::start_with(&variables).await? else { return Ok(()) };
+        let client = world.captured(1, "client").await?;
+        let server = world.captured(2, "server").await?;
+        let _echo = Echo::start(server.netns(), server.at(APP))?;
+        eventually(|| client.echoes(server.at(APP))).await?;
+        let fields = [("direction", "inbound"), ("src.identity", &*client.identity().to_string())];
+        world.logged(2, "connection complete", &fields).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn hb_20_a_server_that_is_somebody_else_is_not_spoken_to() -> Result<()> {
     let Some(mut world) = World::start().await? else { return Ok(()) };
     let client = world.captured(1, "client").await?;

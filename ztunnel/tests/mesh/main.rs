@@ -5,13 +5,18 @@
 mod admin;
 mod carriage;
 mod dns;
+mod families;
 mod garbage;
 mod hbone;
 mod lifecycle;
+mod network_policy;
+mod on_demand;
 mod policy;
+mod revocation;
 #[path = "../../src/samples.rs"]
 #[allow(dead_code, reason = "shared with the unit tests")]
 mod samples;
+mod services;
 mod sniffer;
 mod telemetry;
 mod waypoint;

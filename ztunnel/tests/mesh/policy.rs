@@ -2,7 +2,9 @@
 //! and for as long as it lasts.
 
 use anyhow::Result;
-use mesh_model::{Action, Clause, Identity, Match, Policy, PolicyKey, Rule, Scope, StringMatch};
+use mesh_model::{
+    Action, Clause, Identity, Match, Policy, PolicyKey, Rule, Scope, StringMatch, TunnelProtocol, Workload,
+};
 use mesh_testkit::node::Echo;
 
 use crate::world::{World, echoed, ended_by_reset, eventually};
@@ -110,6 +112,49 @@ async fn l4_14_a_workload_that_comes_to_name_a_policy_is_judged_by_it_at_once() 
     world.controller().publish(&server.workload);
     assert!(ended_by_reset(&mut stream).await?);
     Ok(())
+}
+
+#[tokio::test]
+async fn l4_03_a_policy_that_selects_a_pod_outside_the_mesh_has_no_effect() -> Result<()> {
+    let Some(mut world) = World::start().await? else { return Ok(()) };
+    let client = world.captured(1, "client").await?;
+    let deny = Policy { scope: Scope::WorkloadSelector, ..policy("selected", Action::Deny, None) };
+    world.controller().publish(&deny);
+    let selected = |workload: &mut Workload| workload.authorization_policies.push(deny.key.clone());
+    let inside = world.place(2, "inside", selected).await?;
+    world.enrol(&inside).await?;
+    let outside = world
+        .place(2, "outside", |workload| {
+            selected(workload);
+            workload.tunnel = TunnelProtocol::Tcp;
+        })
+        .await?;
+    let _echoes =
+        [Echo::start(inside.netns(), inside.at(APP))?, Echo::start(outside.netns(), outside.at(APP))?];
+    eventually(|| client.is_refused(inside.at(APP))).await?;
+    client.echoes(outside.at(APP)).await?;
+    client.is_refused(inside.at(APP)).await
+}
+
+#[tokio::test]
+async fn l4_27_a_gateway_is_let_in_by_its_identity_and_to_the_ports_of_the_policy() -> Result<()> {
+    const CLOSED: u16 = 8085;
+    let Some(mut world) = World::start().await? else { return Ok(()) };
+    let gateway = world.captured(1, "gateway").await?;
+    let other = world.captured(1, "other").await?;
+    let server = world.captured(2, "server").await?;
+    let _echoes = [APP, CLOSED].map(|port| Echo::start(server.netns(), server.at(port)).unwrap());
+    for client in [&gateway, &other] {
+        eventually(|| client.echoes(server.at(CLOSED))).await?;
+    }
+    let principals = vec![StringMatch::Exact(gateway.identity().principal().into())];
+    let matches = vec![Match { principals, destination_ports: vec![APP], ..Match::default() }];
+    let rules = vec![Rule { clauses: vec![Clause { matches }] }];
+    world.controller().publish(&Policy { rules, ..policy("gateway", Action::Allow, None) });
+    eventually(|| gateway.is_refused(server.at(CLOSED))).await?;
+    gateway.is_refused(server.at(CLOSED)).await?;
+    other.is_refused(server.at(APP)).await?;
+    gateway.echoes(server.at(APP)).await
 }
 
 #[tokio::test]

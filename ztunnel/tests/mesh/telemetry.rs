@@ -1,6 +1,6 @@
 //! Metrics and access logs of both sides, to the letter.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use mesh_testkit::node::Echo;
 use tokio::io::AsyncReadExt;
 
@@ -82,6 +82,31 @@ async fn tel_01_02_06_both_sides_count_the_connection_from_the_client_s_view() -
             assert_eq!(value, expected, "{reporter} {name}");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn tel_21_discovery_streams_and_open_connections_are_counted() -> Result<()> {
+    let Some((mut world, client, server, _echo)) = start().await? else { return Ok(()) };
+    let mut stream = client.connect(server.at(APP)).await?;
+    stream.read_exact(&mut [0; 11]).await?;
+    for (node, reporter) in [(1, "source"), (2, "destination")] {
+        let labels = [format!("reporter=\"{reporter}\"")];
+        // The connection before may take a moment to end.
+        eventually(|| async {
+            let open = eventually_counted(&world, node, "istio_tcp_sockets_open", &labels).await?;
+            ensure!(open == 1, "{open} are open");
+            Ok(())
+        })
+        .await?;
+    }
+    let addresses = ["url=\"type.googleapis.com/istio.workload.Address\"".to_owned()];
+    for name in ["istio_xds_message_total", "istio_xds_message_bytes_total"] {
+        assert!(eventually_counted(&world, 1, name, &addresses).await? > 0, "{name}");
+    }
+    world.controller = None;
+    let lost = ["reason=\"ConnectionError\"".to_owned()];
+    assert!(eventually_counted(&world, 1, "istio_xds_connection_terminations_total", &lost).await? > 0);
     Ok(())
 }
 

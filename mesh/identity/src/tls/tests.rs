@@ -6,33 +6,10 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
 use rustls_pki_types::UnixTime;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::*;
 use crate::authority::Authority;
-use crate::testing::{authority, certificate, workload};
-
-type Accepted = std::io::Result<server::TlsStream<tokio::io::DuplexStream>>;
-type Connected = std::io::Result<client::TlsStream<tokio::io::DuplexStream>>;
-
-/// A handshake, and one byte from the server: in TLS 1.3 the client learns only
-/// with it whether its certificate was accepted.
-async fn handshake(server: Arc<ServerConfig>, client: Arc<ClientConfig>) -> (Accepted, Connected) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let (near, far) = tokio::io::duplex(64 * 1024);
-    let accept = async {
-        let mut stream = TlsAcceptor::from(server).accept(far).await?;
-        stream.write_all(b"x").await?;
-        stream.flush().await?;
-        Ok(stream)
-    };
-    let connect = async {
-        let mut stream = TlsConnector::from(client).connect(server_name(), near).await?;
-        stream.read_exact(&mut [0]).await?;
-        Ok(stream)
-    };
-    tokio::join!(accept, connect)
-}
+use crate::testing::{authority, certificate, handshake, workload};
 
 fn held(authority: &Authority, name: &str) -> Certificate {
     certificate(authority, &workload(name), &[], Profile::default())

@@ -13,9 +13,10 @@ use rustls::{
     SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use webpki::EndEntityCert;
+use webpki::{EndEntityCert, KeyUsage};
 
 use crate::provider::{Profile, provider};
+use crate::revocation::{PeerCheck, Presented};
 
 /// Why a peer's certificate, though signed by a trusted root, is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,14 @@ pub enum PeerError {
         /// The peer.
         found: Identity,
     },
+    /// Its certificate, or one that vouches for it, was taken back (ID-14, ID-15).
+    #[error("the certificate of {found} is revoked: serial number {serial} is on a revocation list")]
+    Revoked {
+        /// The peer.
+        found: Identity,
+        /// The revoked certificate's serial number, hexadecimal.
+        serial: String,
+    },
 }
 
 fn list(identities: &[Identity]) -> String {
@@ -72,7 +81,10 @@ fn identities_of(leaf: &CertificateDer<'_>) -> Result<Vec<Identity>, PeerError> 
 #[derive(Debug)]
 pub(crate) struct SourceVerifier {
     chain: Arc<dyn ClientCertVerifier>,
+    trusted: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
     trust_domain: Arc<str>,
+    check: Option<PeerCheck>,
 }
 
 impl SourceVerifier {
@@ -81,12 +93,19 @@ impl SourceVerifier {
         profile: Profile,
         trust_domain: &Arc<str>,
     ) -> Result<Self, Error> {
-        let chain = WebPkiClientVerifier::builder_with_provider(Arc::clone(trusted), provider(profile))
+        let provider = provider(profile);
+        let algorithms = provider.signature_verification_algorithms;
+        let chain = WebPkiClientVerifier::builder_with_provider(Arc::clone(trusted), provider)
             // Every peer has exactly one certificate, so hints would only cost bytes.
             .clear_root_hint_subjects()
             .build()
             .map_err(|error| Error::General(format!("no usable root certificate: {error}")))?;
-        Ok(SourceVerifier { chain, trust_domain: Arc::clone(trust_domain) })
+        let (trusted, trust_domain) = (Arc::clone(trusted), Arc::clone(trust_domain));
+        Ok(SourceVerifier { chain, trusted, algorithms, trust_domain, check: None })
+    }
+
+    pub(crate) fn checked_by(self, check: Option<PeerCheck>) -> Self {
+        SourceVerifier { check, ..self }
     }
 }
 
@@ -107,6 +126,16 @@ impl ClientCertVerifier for SourceVerifier {
             return Err(
                 PeerError::ForeignTrustDomain { expected: Arc::clone(&self.trust_domain), found }.into()
             );
+        }
+        if let Some(check) = &self.check {
+            check.judge(&Presented {
+                end_entity,
+                intermediates,
+                trusted: &self.trusted,
+                algorithms: self.algorithms,
+                now,
+                usage: KeyUsage::client_auth(),
+            })?;
         }
         Ok(verified)
     }
@@ -140,6 +169,7 @@ pub(crate) struct DestinationVerifier {
     trusted: Arc<RootCertStore>,
     algorithms: WebPkiSupportedAlgorithms,
     expected: Vec<Identity>,
+    check: Option<PeerCheck>,
 }
 
 impl DestinationVerifier {
@@ -148,7 +178,12 @@ impl DestinationVerifier {
             trusted: Arc::clone(trusted),
             algorithms: provider(profile).signature_verification_algorithms,
             expected: expected.to_vec(),
+            check: None,
         }
+    }
+
+    pub(crate) fn checked_by(self, check: Option<PeerCheck>) -> Self {
+        DestinationVerifier { check, ..self }
     }
 }
 
@@ -170,13 +205,22 @@ impl ServerCertVerifier for DestinationVerifier {
             self.algorithms.all,
         )?;
         let found = identities_of(end_entity)?;
-        if found.iter().any(|identity| self.expected.contains(identity)) {
-            return Ok(ServerCertVerified::assertion());
+        if !found.iter().any(|identity| self.expected.contains(identity)) {
+            let expected = self.expected.clone();
+            let found = found.into_iter().next().ok_or(PeerError::NoIdentity)?;
+            return Err(PeerError::OtherIdentity { expected, found }.into());
         }
-        match found.into_iter().next() {
-            Some(found) => Err(PeerError::OtherIdentity { expected: self.expected.clone(), found }.into()),
-            None => Err(PeerError::NoIdentity.into()),
+        if let Some(check) = &self.check {
+            check.judge(&Presented {
+                end_entity,
+                intermediates,
+                trusted: &self.trusted,
+                algorithms: self.algorithms,
+                now,
+                usage: KeyUsage::server_auth(),
+            })?;
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -82,7 +82,7 @@ async fn respond(router: &Router, request: hyper::Request<Incoming>) -> Response
     let (head, body) = request.into_parts();
     let whole = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, LARGEST_BODY).collect());
     match whole.await {
-        Ok(Ok(body)) => router.respond(&http::Request::from_parts(head, body.to_bytes())),
+        Ok(Ok(body)) => router.respond(&http::Request::from_parts(head, body.to_bytes())).await,
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             text(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {LARGEST_BODY} bytes\n"))
         }

@@ -146,3 +146,24 @@ fn wp_02_waypoints_left_long_ago_are_forgotten() {
     assert_eq!(former.size(), old.len());
     assert_eq!(former.of(&"two", start + former::GRACE).count(), 2);
 }
+
+#[test]
+fn lb_22_an_address_is_a_workload_s_first_and_a_host_name_a_service_s() {
+    let snapshot = snapshot(|edit| {
+        // A service that has a pod's address, and a workload that has a service's host name.
+        edit.insert_service(service("web", &["10.0.0.2"]));
+        edit.insert_workload(endpoint("web-1", "10.0.0.1", "web"));
+        edit.insert_workload(pod("holder", "10.0.0.2"));
+        edit.insert_workload(Workload { hostname: "web.prod".into(), ..pod("named", "10.0.0.3") });
+        edit.insert_workload(Workload { hostname: "alone.prod".into(), ..pod("alone", "10.0.0.4") });
+    });
+    let client = pod("client", "10.0.0.9");
+    let found = |gateway: GatewayAddress| {
+        let query = Query { source: &client, destination: "10.0.0.5:80".parse().unwrap() };
+        let gateway = GatewayAddress { hbone_mtls_port: 80, ..gateway };
+        locate(&snapshot, query, &gateway, |_| true).map(|located| located.workload.name.to_string())
+    };
+    assert_eq!(found(gateway_at("", "10.0.0.2")).as_deref(), Some("holder"));
+    assert_eq!(found(gateway("web")).as_deref(), Some("web-1"));
+    assert_eq!(found(gateway("alone")).as_deref(), Some("alone"));
+}

@@ -6,7 +6,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 
 /// How many wishes may wait to be sent.
-const QUEUE: usize = 1024;
+const QUEUE: usize = 8192;
 
 /// Asks the controller for resources of one type by name or alias. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -52,6 +52,11 @@ impl Demand {
     /// Asks for no more changes. What the handler holds stays until it lets go of it.
     pub fn unsubscribe(&self, name: impl Into<Arc<str>>) -> Result<(), DemandError> {
         self.send(name.into(), false)
+    }
+
+    /// How many more wishes may wait to be sent.
+    pub fn room(&self) -> usize {
+        self.wishes.capacity()
     }
 
     fn send(&self, name: Arc<str>, wanted: bool) -> Result<(), DemandError> {

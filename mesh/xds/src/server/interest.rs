@@ -124,13 +124,14 @@ impl Interest {
                         old.version == entry.version && (self.wildcard || old.aliases == entry.aliases)
                     };
                     if !old.is_some_and(same) {
-                        delta.send.push(entry);
+                        delta.send.push(entry.clone());
+                    }
+                    if !self.wildcard && self.wants(&entry) {
+                        // By a name it did not have before, perhaps.
+                        self.give_members(&entry, &mut delta);
                     }
                 }
-                Some(entry) if self.wants(&entry) => {
-                    self.hold(&name);
-                    delta.send.push(entry);
-                }
+                Some(entry) if self.wants(&entry) => self.give(entry, &mut delta),
                 None if had => {
                     self.held.remove(&name);
                     delta.removed.push(name.to_string());
@@ -138,6 +139,7 @@ impl Interest {
                 _ => {}
             }
         }
+        delta.drop_duplicates();
         delta
     }
 
@@ -214,27 +216,48 @@ impl Interest {
             .filter(|entry| self.sees(entry))
             .cloned()
             .collect();
-        for entry in &found {
-            self.hold(&entry.name);
-        }
         let count = found.len();
-        delta.send.extend(found);
+        found.into_iter().for_each(|entry| self.give(entry, delta));
         count
     }
 
-    fn hold(&mut self, name: &Arc<str>) {
+    /// The peer holds an entry from now on, and what belongs to it.
+    fn give(&mut self, entry: Arc<Entry>, delta: &mut Delta) {
         if !self.wildcard {
-            self.held.insert(name.clone());
+            self.held.insert(entry.name.clone());
+            self.give_members(&entry, delta);
         }
+        delta.send.push(entry);
+    }
+
+    /// Whoever asks for a service by its address needs its endpoints as well.
+    fn give_members(&mut self, head: &Entry, delta: &mut Delta) {
+        let members = self.sent.index.get(&*head.name).into_iter().flat_map(|names| names.iter());
+        let missing = members
+            .filter(|name| !self.held.contains(&***name))
+            .filter_map(|name| self.sent.entries.get(name))
+            .filter(|member| self.sees(member));
+        let missing: Vec<_> = missing.cloned().collect();
+        self.held.extend(missing.iter().map(|member| member.name.clone()));
+        delta.send.extend(missing);
     }
 
     fn sees(&self, entry: &Entry) -> bool {
         self.view.sees(&self.type_url, entry)
     }
 
+    /// Whether a name leads to the entry, or to what it belongs to.
     fn wants(&self, entry: &Entry) -> bool {
-        self.wildcard
-            || self.names.contains(&*entry.name)
-            || entry.other_names().any(|name| self.names.contains(&**name))
+        let is_head_named = |name: &Arc<str>| {
+            self.sent.entries.get(name).is_some_and(|head| self.sees(head) && self.is_named(head))
+        };
+        self.wildcard || self.is_named(entry) || entry.belongs_to.iter().any(is_head_named)
+    }
+
+    fn is_named(&self, entry: &Entry) -> bool {
+        self.names.contains(&*entry.name) || entry.other_names().any(|name| self.names.contains(&**name))
     }
 }
+
+#[cfg(test)]
+mod tests;

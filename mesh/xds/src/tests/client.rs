@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 use super::{FRUIT, STONE, connect, node, quick, recorder, scripted, soon, taken};
-use crate::{Client, ClientSettings, Rejected, Typed};
+use crate::{Client, ClientSettings, Rejected, StreamEnd, Typed};
 
 fn resource(name: &str, version: &str, text: &str) -> Resource {
     Resource {
@@ -89,13 +89,16 @@ async fn up_11_every_return_of_the_controller_is_told_once() {
     let (server, mut streams) = scripted().await;
     let (handler, _fruit) = recorder(FRUIT);
     let (address, (told, mut answers)) = (server.address, mpsc::unbounded_channel());
+    let (ended, mut ends) = mpsc::unbounded_channel();
     let client = Client::new(move || connect(address), node(), vec![handler])
         .with_settings(quick())
-        .on_answer(move || told.send(()).unwrap());
+        .on_answer(move || told.send(()).unwrap())
+        .on_end(move |end| ended.send(end).unwrap());
     let client = tokio::spawn(client.run(|| {}, std::future::pending()));
-    for _ in 0..2 {
+    for round in 0..2 {
         let mut stream = soon(streams.recv()).await.unwrap();
         stream.request().await;
+        assert_eq!(ends.try_recv().ok(), (round == 1).then_some(StreamEnd::Complete), "TEL-21");
         assert!(answers.try_recv().is_err(), "it has not said anything yet");
         for nonce in ["1", "2"] {
             stream.respond(response(nonce, vec![], &[])).await;

@@ -152,6 +152,49 @@ async fn every_proxy_sees_its_own_part_and_loses_what_it_may_no_longer_see() {
 }
 
 #[tokio::test]
+async fn ad_14_what_is_asked_for_by_an_alias_brings_its_members_now_and_later() {
+    let publisher = Publisher::new();
+    let member =
+        |name: &str| Change::Upsert(Entry { belongs_to: vec!["basket".into()], ..entry(name, "ripe") });
+    let basket =
+        |text: &str| Change::Upsert(Entry { aliases: vec!["net/1".into()], ..entry("basket", text) });
+    publisher.publish(FRUIT, vec![member("apple"), basket("full"), upsert("lime", "sour")]);
+    let server = serve(&publisher, ServerSettings::default()).await;
+    let mut stream = RawStream::open(server.address).await.unwrap();
+    stream.send(DeltaDiscoveryRequest { node: Some(node()), ..subscribe(&["*"], &["*"]) }).await;
+    let response = stream.next().await;
+    stream.ack(&response).await;
+    stream.send(subscribe(&["net/1"], &[])).await;
+    let response = stream.next().await;
+    assert_eq!(names(&response), ["apple", "basket"]);
+    stream.ack(&response).await;
+    publisher.publish(FRUIT, vec![member("aronia")]);
+    let response = stream.next().await;
+    assert_eq!(names(&response), ["aronia"]);
+    stream.ack(&response).await;
+
+    // Given up together, nothing of it comes any more; asked for again, all of it does.
+    stream.send(subscribe(&[], &["apple", "aronia", "basket", "net/1"])).await;
+    stream.send(first(STONE)).await;
+    assert_eq!(stream.next().await.type_url, STONE, "by now the names are unsubscribed");
+    publisher.publish(FRUIT, vec![member("apricot")]);
+    stream.send(subscribe(&["net/1"], &[])).await;
+    let response = stream.next().await;
+    assert_eq!(names(&response), ["apple", "apricot", "aronia", "basket"]);
+    stream.ack(&response).await;
+
+    // An alias that leads somewhere only later brings the members too, whatever comes first.
+    stream.send(subscribe(&["net/2"], &[])).await;
+    let response = stream.next().await;
+    assert_eq!(response.removed_resources, ["net/2"]);
+    stream.ack(&response).await;
+    let box_member = Entry { belongs_to: vec!["crate".into()], ..entry("banana", "ripe") };
+    let late = Entry { aliases: vec!["net/2".into()], ..entry("crate", "full") };
+    publisher.publish(FRUIT, vec![Change::Upsert(box_member), Change::Upsert(late)]);
+    assert_eq!(names(&stream.next().await), ["banana", "crate"]);
+}
+
+#[tokio::test]
 async fn ad_14_names_aliases_and_memberships_are_followed() {
     let publisher = Publisher::new();
     let pear = |text: &str, alias: &str| {

@@ -13,6 +13,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use crate::backoff::ShortBackoff;
+
 /// As Istio calls it, for the sake of those who set it.
 const KEY: &str = "cni.istio.io/not-ready";
 /// Before looking again whether the agent is ready, which nothing tells.
@@ -27,7 +29,7 @@ const CONFLICTS: usize = 5;
 pub(super) async fn keep_off(client: kube::Client, node: String, readiness: Readiness) {
     let nodes: Api<Node> = Api::all(client);
     let own = watcher::Config::default().fields(&format!("metadata.name={node}"));
-    let mut events = watcher(nodes.clone(), own).default_backoff().boxed();
+    let mut events = watcher(nodes.clone(), own).backoff(ShortBackoff::default()).boxed();
     let mut is_tainted = false;
     let mut next = Instant::now();
     loop {

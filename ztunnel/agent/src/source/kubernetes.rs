@@ -27,6 +27,7 @@ pub(crate) use record::{Facts, namespace_labels};
 
 use self::pods::Known;
 use super::Source;
+use crate::backoff::ShortBackoff;
 use crate::enrolment::Rules;
 use crate::netns;
 use crate::pod::{PodRecord, Pods, Uid};
@@ -69,14 +70,14 @@ impl Kubernetes {
     fn pods(&self) -> impl Stream<Item = watcher::Result<Event<Facts>>> + use<> {
         let all: Api<Pod> = Api::all(self.client.clone());
         let here = watcher::Config::default().fields(&format!("spec.nodeName={}", self.node));
-        let pods = watcher(all, here).default_backoff();
+        let pods = watcher(all, here).backoff(ShortBackoff::default());
         // Only what is used is kept: the rest of a pod is a hundred times larger.
         pods.map_ok(|event| map(event, Facts::of))
     }
 
     fn namespaces(&self) -> impl Stream<Item = watcher::Result<Event<PartialObjectMeta<Namespace>>>> + use<> {
         let all: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
-        watcher(all, watcher::Config::default()).default_backoff()
+        watcher(all, watcher::Config::default()).backoff(ShortBackoff::default())
     }
 
     /// Looks for the namespaces of running pods that have none yet; whether all were found.
