@@ -19,7 +19,7 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler};
+pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler, WaypointConfigHandler};
 pub use reader::Reader;
 pub use resolve::{Endpoint, GatewayHop, NamedHop, NextHop, Query, ResolveError, WaypointHop, resolve};
 pub use snapshot::Snapshot;

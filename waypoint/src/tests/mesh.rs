@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use mesh_hbone::{ConnectError, ConnectRequest, Settings as HboneSettings, Target, TlsStream, TunnelStream};
-use mesh_model::{AppProtocol, HttpRule, Identity, PortMap, ServiceConfig, TunnelProtocol, Workload};
+use mesh_model::{
+    AppProtocol, HttpRule, Identity, PortMap, Security, ServiceConfig, TunnelProtocol, WaypointConfig,
+    WaypointKey, Workload,
+};
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
@@ -54,7 +57,12 @@ impl Mesh {
         let own = workload("waypoint", me);
         let registry = Registry::new("waypoint", "test");
         let common = Common {
-            me: Me { uid: own.uid.clone(), identity: own.identity(), ip: me },
+            me: Me {
+                uid: own.uid.clone(),
+                identity: own.identity(),
+                ip: me,
+                gateway: WaypointKey::new("shop", "waypoint"),
+            },
             settings: Settings {
                 detection_patience: Duration::from_secs(2),
                 access_log: None,
@@ -69,6 +77,7 @@ impl Mesh {
             edit.insert_workload(own);
             edit.insert_workload(workload("client", host(network, 2)));
             edit.insert_service(service(REVIEWS, vip(1), me, &PORTS));
+            edit.insert_waypoint_config(waypoint_config(Security::default()));
         });
         let listener = TcpListener::bind((me, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -141,6 +150,16 @@ impl Mesh {
         self.writer.change(|edit| edit.insert_service_config(config));
     }
 
+    /// What may be asked of `reviews`.
+    pub(super) fn secure(&self, security: Security) {
+        self.configure(ServiceConfig { security, ports: Default::default(), ..config(REVIEWS, vec![]) });
+    }
+
+    /// What may be asked through the waypoint.
+    pub(super) fn secure_waypoint(&self, security: Security) {
+        self.writer.change(|edit| edit.insert_waypoint_config(waypoint_config(security)));
+    }
+
     /// Rules that govern `reviews`.
     pub(super) fn govern(&self, rules: Vec<HttpRule>) {
         self.configure(config(REVIEWS, rules));
@@ -189,6 +208,10 @@ impl Mesh {
     pub(super) fn target(&self, port: u16) -> Target {
         Target::from(SocketAddr::new(vip(1), port))
     }
+}
+
+fn waypoint_config(security: Security) -> WaypointConfig {
+    WaypointConfig { key: WaypointKey::new("shop", "waypoint"), security }
 }
 
 /// The address of a service, which only rules know.
