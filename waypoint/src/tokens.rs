@@ -125,4 +125,6 @@ fn found<'c>(checks: impl Iterator<Item = &'c TokenCheck>, head: &Parts) -> Vec<
 }
 
 #[cfg(test)]
+pub(crate) mod issuer;
+#[cfg(test)]
 mod tests;

@@ -119,25 +119,25 @@ fn find_path(uri: &Uri) -> Option<PathAndQuery> {
 }
 
 /// Without the escapes of letters, digits, `-`, `.`, `_` and `~`, which mean the same as what they stand for
-/// (RFC 3986 §6.2.2.2).
+/// (RFC 3986 §6.2.2.2), those that come about by it included.
 fn unescape(path: &str) -> String {
     let mut plain = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(at) = rest.find('%') {
-        plain.push_str(&rest[..at]);
-        let escape = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match escape.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
-            Some(byte) => {
-                plain.push(char::from(byte));
-                rest = &rest[at + 3..];
-            }
-            None => {
-                plain.push('%');
-                rest = &rest[at + 1..];
-            }
+    for character in path.chars() {
+        plain.push(character);
+        while let Some(unreserved) = ending_escape(&plain) {
+            plain.truncate(plain.len() - 3);
+            plain.push(unreserved);
         }
     }
-    plain + rest
+    plain
+}
+
+/// What the escape stands for that a text ends with, if it needs none.
+fn ending_escape(text: &str) -> Option<char> {
+    let digits = text.as_bytes().last_chunk::<3>()?.strip_prefix(b"%")?;
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()?;
+    (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)).then(|| char::from(byte))
 }
 
 /// A server that takes escaped slashes for slashes would find `.` or `..` between them.

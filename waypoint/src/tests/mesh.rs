@@ -50,6 +50,13 @@ pub(super) struct Mesh {
 impl Mesh {
     /// A waypoint, and a service `reviews` behind it that has no endpoints yet.
     pub(super) async fn start() -> Mesh {
+        let mesh = Mesh::start_untold().await;
+        mesh.secure_waypoint(Security::default());
+        mesh
+    }
+
+    /// The same, but the controller has not told yet what holds for the waypoint.
+    pub(super) async fn start_untold() -> Mesh {
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let me = host(network, 1);
         let (writer, reader) = mesh_state::new();
@@ -77,7 +84,6 @@ impl Mesh {
             edit.insert_workload(own);
             edit.insert_workload(workload("client", host(network, 2)));
             edit.insert_service(service(REVIEWS, vip(1), me, &PORTS));
-            edit.insert_waypoint_config(waypoint_config(Security::default()));
         });
         let listener = TcpListener::bind((me, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();

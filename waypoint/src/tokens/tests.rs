@@ -1,13 +1,11 @@
 //! Tokens good and bad, and what becomes of the requests they come in.
 
-mod issuer;
-
 use http::request::Parts;
 use mesh_model::TokenRule;
 use serde_json::{Value, json};
 
+use super::issuer::{Issuer, Kind, raw};
 use super::*;
-use issuer::{Issuer, Kind, raw};
 
 const NOW: u64 = 1_700_000_000;
 

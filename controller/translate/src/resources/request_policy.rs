@@ -33,11 +33,18 @@ pub(crate) fn convert(name: &Name, object: &Kept<AuthorizationPolicySpec>) -> Re
     for (at, rule) in spec.rules.iter().enumerate() {
         let before = problems.len();
         let rule = convert_rule(&name.namespace, rule, &format!("spec.rules[{at}]"), &mut problems);
-        match (problems.len() == before, &action) {
-            (true, _) => rules.push(rule),
-            (false, PolicyAction::Allow | PolicyAction::Audit) => {}
-            (false, PolicyAction::Deny | PolicyAction::Custom(_)) => rules.push(PolicyRule::default()),
-        }
+        let consequence = match (problems.len() == before, &action) {
+            (true, _) => {
+                rules.push(rule);
+                continue;
+            }
+            (false, PolicyAction::Allow | PolicyAction::Audit) => "the rule never matches",
+            (false, PolicyAction::Deny | PolicyAction::Custom(_)) => {
+                rules.push(PolicyRule::default());
+                "the rule matches everything"
+            }
+        };
+        problems[before..].iter_mut().for_each(|problem| *problem = format!("{problem}, so {consequence}"));
     }
     let policy = RequestPolicy {
         key: PolicyKey::new(name.namespace.clone(), name.name.clone()),

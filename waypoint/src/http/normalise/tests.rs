@@ -75,6 +75,8 @@ fn sec_paths_have_no_detours() {
         ("/a%", Some("/a%")),
         ("/a%2", Some("/a%2")),
         ("/a%+1b", Some("/a%+1b")),
+        ("/%%36%31dmin", Some("/admin")),
+        ("/a/%%32e./b", Some("/b")),
         ("/a%zz/..", Some("/")),
         ("/a/..%2fadmin", None),
         ("/a/%2e%2e%2Fadmin", None),
