@@ -8,7 +8,9 @@ mod document;
 use std::sync::Arc;
 use std::time::Duration;
 
-use controller_translate::{Cluster, KeySet, KeySource, Kind, Name, ObjectKey, Resource, Settings, resources, status};
+use controller_translate::{
+    Cluster, KeySet, KeySource, Kind, Name, ObjectKey, Resource, Settings, resources, status,
+};
 
 const OBJECTS: &str = r#"
 apiVersion: gateway.networking.k8s.io/v1
