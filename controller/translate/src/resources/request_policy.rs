@@ -63,7 +63,9 @@ fn convert_rule(
 ) -> PolicyRule {
     let mut clauses = Vec::new();
     if !rule.from.is_empty() {
-        let sources = rule.from.iter().map(|entry| conditions::of_source(namespace, &entry.source));
+        let sources = rule.from.iter().enumerate().map(|(at, entry)| {
+            conditions::of_source(namespace, &entry.source, &format!("{path}.from[{at}].source"), problems)
+        });
         clauses.push(PolicyClause { alternatives: sources.collect() });
     }
     if !rule.to.is_empty() {

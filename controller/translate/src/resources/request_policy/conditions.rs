@@ -7,7 +7,12 @@ use mesh_model::{Attribute, Condition, PathTemplate, Pattern, ServiceAccountMatc
 use crate::objects::{self, IpBlock, Operation, PortText, Source};
 
 /// All of them have to match.
-pub(super) fn of_source(namespace: &str, source: &Source) -> Vec<Condition> {
+pub(super) fn of_source(
+    namespace: &str,
+    source: &Source,
+    path: &str,
+    problems: &mut Vec<String>,
+) -> Vec<Condition> {
     let accounts = |names: &[String]| names.iter().map(|name| service_account(namespace, name)).collect();
     let all = [
         texts(Attribute::SourcePrincipal, &source.principals, &source.not_principals),
@@ -22,7 +27,16 @@ pub(super) fn of_source(namespace: &str, source: &Source) -> Vec<Condition> {
         blocks(Attribute::SourceIp, &source.ip_blocks, &source.not_ip_blocks),
         blocks(Attribute::RemoteIp, &source.remote_ip_blocks, &source.not_remote_ip_blocks),
     ];
-    all.into_iter().filter(asks).collect()
+    asking(all, path, problems)
+}
+
+/// Those that ask for something. None at all would match everything, which nobody writes so.
+fn asking<const N: usize>(all: [Condition; N], path: &str, problems: &mut Vec<String>) -> Vec<Condition> {
+    let asking: Vec<Condition> = all.into_iter().filter(asks).collect();
+    if asking.is_empty() {
+        problems.push(format!("{path}: names nothing"));
+    }
+    asking
 }
 
 /// All of them have to match.
@@ -52,7 +66,7 @@ pub(super) fn of_operation(operation: &Operation, path: &str, problems: &mut Vec
             none_of: paths("notPaths", &operation.not_paths),
         },
     ];
-    all.into_iter().filter(asks).collect()
+    asking(all, path, problems)
 }
 
 /// One of `when`; or why it cannot be judged.
@@ -71,7 +85,8 @@ pub(super) fn of_attribute(namespace: &str, condition: &objects::Condition) -> R
         values.iter().map(|value| one(value).ok_or_else(|| is_wrong(value))).collect()
     };
     let (any_of, none_of) = (read(&condition.values)?, read(&condition.not_values)?);
-    Ok(Condition { attribute, any_of, none_of })
+    let condition = Condition { attribute, any_of, none_of };
+    asks(&condition).then_some(condition).ok_or_else(|| "values or notValues are needed".to_owned())
 }
 
 fn attribute(key: &str) -> Result<Attribute, String> {
