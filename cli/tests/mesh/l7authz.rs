@@ -45,8 +45,8 @@ fn up() -> Mesh {
 /// What an object's status says of waypoints.
 fn told(mesh: &Mesh, kind: &str, name: &str, expected: &str) {
     let condition = || {
-        let objects = mesh.get(kind);
-        let object = objects.iter().find(|object| object["metadata"]["name"] == name)?;
+        let objects = mesh.get("policies");
+        let object = objects.iter().find(|it| it["kind"] == kind && it["metadata"]["name"] == name)?;
         let conditions = object["status"]["conditions"].as_array()?;
         let accepted = conditions.iter().find(|it| it["type"] == "WaypointAccepted")?;
         let said = format!("{} {}", accepted["status"].as_str()?, accepted["reason"].as_str()?);
@@ -69,7 +69,7 @@ fn az_01_to_11_policies_at_a_waypoint() {
         ),
     ));
     mesh.call_until("prod/client", "http://web/", &[], "403");
-    told(&mesh, "authorizationpolicies", "web", "True Accepted");
+    told(&mesh, "AuthorizationPolicy", "web", "True Accepted");
     let status = |from: &str, url: &str, options: &[&str]| mesh.call(from, url, options)[..3].to_owned();
     // AZ-06, AZ-08.
     for (path, expected) in [
@@ -127,7 +127,7 @@ fn az_03_04_05_20_policies_for_whole_waypoints() {
     for (from, url) in [("prod/client", "http://web/"), ("prod/stranger", "http://api/")] {
         mesh.call_until(from, url, &[], "403");
     }
-    told(&mesh, "authorizationpolicies", "default-deny", "True Accepted");
+    told(&mesh, "AuthorizationPolicy", "default-deny", "True Accepted");
     let gateway = "targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}], \
                    rules: [{to: [{operation: {methods: [GET]}}]}]";
     mesh.apply(&policy("prod", "get", gateway));
@@ -135,20 +135,20 @@ fn az_03_04_05_20_policies_for_whole_waypoints() {
     assert!(mesh.call("prod/client", "http://api/", &[]).starts_with("200"));
     // AZ-20.
     mesh.apply(&policy("prod", "nowhere", "targetRefs: [{group: '', kind: Service, name: typo}]"));
-    told(&mesh, "authorizationpolicies", "nowhere", "False TargetNotFound");
+    told(&mesh, "AuthorizationPolicy", "nowhere", "False TargetNotFound");
     // A policy that leaves the decision to somebody outside denies what it matches.
     let custom = "action: CUSTOM, provider: {name: opa}, rules: [{to: [{operation: {paths: [/ask]}}]}]";
     mesh.apply(&policy("prod", "custom", &format!("{ON_WEB}, {custom}")));
     mesh.call_until("prod/client", "http://web/ask", &[], "403");
     assert!(mesh.call("prod/client", "http://web/", &[]).starts_with("200"));
-    told(&mesh, "authorizationpolicies", "custom", "True PartiallyInvalid");
+    told(&mesh, "AuthorizationPolicy", "custom", "True PartiallyInvalid");
     // A dry run changes nothing.
     mesh.apply(&policy("prod", "dry", &format!("{ON_WEB}, action: DENY, rules: [{{}}]")).replacen(
         "namespace: prod",
         "namespace: prod, annotations: {istio.io/dry-run: 'true'}",
         1,
     ));
-    told(&mesh, "authorizationpolicies", "dry", "True Accepted");
+    told(&mesh, "AuthorizationPolicy", "dry", "True Accepted");
     assert!(mesh.call("prod/client", "http://web/", &[]).starts_with("200"));
     mesh.delete("authorizationpolicy", "prod", "get");
     mesh.call_until("prod/client", "http://web/", &[], "403");
@@ -211,7 +211,7 @@ fn az_13_to_17_tokens_at_a_waypoint() {
         ),
     ));
     mesh.call_until("prod/client", "http://web/", &[], "403");
-    told(&mesh, "requestauthentications", "tokens", "True Accepted");
+    told(&mesh, "RequestAuthentication", "tokens", "True Accepted");
     let good = one.token("issuer-1", "sub-1", 1);
     // AZ-14. The token ends at the waypoint, and the backend is told whose it was.
     let answer = mesh.call_until(
