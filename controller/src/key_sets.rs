@@ -6,7 +6,6 @@
 mod fetch;
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,12 +102,10 @@ pub(crate) async fn keep(picture: Arc<Picture>, events: mpsc::Sender<Event>, fet
     }
 }
 
-fn sleep_until(next: Option<Instant>) -> impl Future<Output = ()> {
-    async move {
-        match next {
-            Some(next) => tokio::time::sleep_until(next).await,
-            None => std::future::pending().await,
-        }
+async fn sleep_until(next: Option<Instant>) {
+    match next {
+        Some(next) => tokio::time::sleep_until(next).await,
+        None => std::future::pending().await,
     }
 }
 
