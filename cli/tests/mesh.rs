@@ -13,5 +13,7 @@ mod harness;
 mod l4;
 #[path = "mesh/l7.rs"]
 mod l7;
+#[path = "mesh/l7authz.rs"]
+mod l7authz;
 #[path = "mesh/wire.rs"]
 mod wire;

@@ -11,6 +11,7 @@ mod files;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod key_sets;
 pub mod kubernetes;
 pub mod origin;
 pub mod picture;
@@ -129,6 +130,8 @@ impl Controller {
         let picture = Arc::new(Picture::new(config.mesh));
         let (sender, events) = mpsc::channel(source::QUEUE);
         deploy_waypoints(&config.objects, cluster.as_ref(), &picture, &sender, &mut background)?;
+        let fetching = key_sets::keep(picture.clone(), sender.clone(), key_sets::over_the_network()?);
+        background.add("the fetching of keys for tokens", fetching);
         let publisher = Publisher::held_back();
         let publishing = Publishing::new(picture.clone(), publisher.clone(), statuses);
         let node_accounts = Arc::new(config.node_accounts.into_iter().collect());

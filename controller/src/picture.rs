@@ -53,6 +53,7 @@ impl Picture {
                 Event::Obstacle(gateway, obstacle) => {
                     affected.extend(cluster.set_obstacle(&gateway, obstacle));
                 }
+                Event::Keys(source, keys) => affected.extend(cluster.set_keys(&source, keys)),
                 Event::InitDone => is_complete = true,
             }
         }

@@ -49,8 +49,8 @@ impl Publishing {
             if let Some(complete) = complete.take() {
                 let counts = TYPES.map(|type_url| self.publisher.count(type_url));
                 info!(
-                    "the objects are read: {} addresses, {} policies, {} configs",
-                    counts[0], counts[1], counts[2]
+                    "the objects are read: {} addresses, {} policies, {} configs, {} waypoints",
+                    counts[0], counts[1], counts[2], counts[3]
                 );
                 self.publisher.release();
                 complete();

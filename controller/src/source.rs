@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use controller_translate::{Name, Object, ObjectKey, Obstacle};
+use controller_translate::{KeySet, KeySource, Name, Object, ObjectKey, Obstacle};
 use tokio::sync::mpsc;
 
 /// A change to the objects, as it happens.
@@ -14,6 +14,8 @@ pub enum Event {
     Deleted(ObjectKey),
     /// Something is in the way of a Gateway's waypoint, or nothing any more. Told by whoever deploys waypoints.
     Obstacle(Name, Option<Obstacle>),
+    /// What is known of the keys of a token issuer; none once nobody asks for them. Told by whoever fetches them.
+    Keys(KeySource, Option<KeySet>),
     /// Everything that was there at the start has been sent. Nothing is
     /// published before it, so that an incomplete picture takes nothing away.
     InitDone,

@@ -16,12 +16,16 @@ pub(crate) fn seeds() -> Vec<Seed> {
     let request = b"GET /old/x?version=2 HTTP/1.1\nhost: reviews.prod\nx-user: me\n";
     let length = (config.len() as u16).to_be_bytes();
     let routed = [&length[..], &config, request].concat();
+    let waypoint = waypoint_config();
+    let length = (waypoint.len() as u16).to_be_bytes();
+    let judged = [&length[..], &waypoint, request].concat();
     vec![
         ("xds_address", "workload", workload.encode_to_vec()),
         ("xds_address", "service", service.encode_to_vec()),
         ("xds_authorization", "policy", policy.clone()),
         ("xds_service_config", "config", config.clone()),
         ("routes", "redirected", routed),
+        ("xds_waypoint_config", "judged", judged),
         ("xds_stream", "grown", stream(&workload, &service, policy, config)),
     ]
 }
@@ -150,7 +154,43 @@ fn service_config() -> routes::ServiceConfig {
             stream_rules: Vec::new(),
         }],
         subsets: vec![routes::Subset { name: "v1".to_owned(), labels }],
+        security: Some(security()),
     }
+}
+
+fn waypoint_config() -> Vec<u8> {
+    let (namespace, gateway) = ("prod".to_owned(), "way".to_owned());
+    routes::WaypointConfig { namespace, gateway, security: Some(security()) }.encode_to_vec()
+}
+
+fn security() -> routes::Security {
+    use routes::pattern::Pattern as Form;
+    let is = |attribute: routes::Attribute, form| routes::PolicyCondition {
+        attribute: attribute.into(),
+        any_of: vec![routes::Pattern { pattern: Some(form) }],
+        ..routes::PolicyCondition::default()
+    };
+    let header = routes::PolicyCondition {
+        name: "x-user".to_owned(),
+        ..is(routes::Attribute::RequestHeader, Form::Presence(true))
+    };
+    let path = is(routes::Attribute::RequestPath, Form::Template("/old/{*}".to_owned()));
+    let wanted = routes::PolicyMatch { conditions: vec![path, header] };
+    let clause = routes::PolicyClause { alternatives: vec![wanted] };
+    let policy = routes::RequestPolicy {
+        namespace: "prod".to_owned(),
+        name: "p".to_owned(),
+        action: routes::PolicyAction::Deny.into(),
+        rules: vec![routes::PolicyRule { clauses: vec![clause] }],
+        ..routes::RequestPolicy::default()
+    };
+    let tokens = routes::TokenRule {
+        issuer: "i".to_owned(),
+        from_headers: vec![routes::TokenHeader { name: "x-user".to_owned(), prefix: "Token ".to_owned() }],
+        claim_headers: vec![routes::ClaimHeader { header: "x-sub".to_owned(), claim: "sub".to_owned() }],
+        ..routes::TokenRule::default()
+    };
+    routes::Security { policies: vec![policy], token_rules: vec![tokens] }
 }
 
 fn redirect() -> routes::HttpRule {

@@ -55,7 +55,19 @@ fn check_path(before: &str, after: &str) {
 
 fn plain(path: &str) -> String {
     let path = if path.is_empty() { "/" } else { path };
-    path.replace("%2e", ".").replace("%2E", ".").replace('\\', "/")
+    let mut plain = path.replace('\\', "/");
+    loop {
+        let before = plain.clone();
+        for byte in (0..=u8::MAX).filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)) {
+            let character = char::from(byte).to_string();
+            for escape in [format!("%{byte:02x}"), format!("%{byte:02X}")] {
+                plain = plain.replace(&escape, &character);
+            }
+        }
+        if plain == before {
+            return plain;
+        }
+    }
 }
 
 /// RFC 3986 §5.2.4, to the letter.

@@ -105,7 +105,8 @@ impl Config {
             service_account: env::text("SERVICE_ACCOUNT", "default"),
             node: env::text("NODE_NAME", ""),
             ip: required("INSTANCE_IP")?.parse().map_err(|_| expected("INSTANCE_IP", "an IP address"))?,
-            gateway: env::text("GATEWAY_NAME", ""),
+            // Its account has its name where nobody says (WP-01).
+            gateway: env::text("GATEWAY_NAME", &env::text("SERVICE_ACCOUNT", "default")),
         };
         let cluster_id = env::text("ISTIO_META_CLUSTER_ID", &env::text("CLUSTER_ID", "Kubernetes"));
         let place = Place {

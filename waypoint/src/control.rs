@@ -45,8 +45,11 @@ pub(crate) fn follow_controller(
         let channel = controller.channel().map_err(|error| ConnectError(error.into()));
         std::future::ready(channel)
     };
-    let handlers: Vec<Box<dyn Handler>> =
-        vec![Box::new(writer.address_handler()), Box::new(writer.service_config_handler())];
+    let handlers: Vec<Box<dyn Handler>> = vec![
+        Box::new(writer.waypoint_config_handler()),
+        Box::new(writer.service_config_handler()),
+        Box::new(writer.address_handler()),
+    ];
     let client = Client::new(connect, node(config), handlers).on_answer(move || certificates.retry_soon());
     Ok(async move {
         let stop = async {

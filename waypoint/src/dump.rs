@@ -1,7 +1,7 @@
 //! What the waypoint knows, as JSON for whoever looks for a reason.
 
 use mesh_identity::Store;
-use mesh_model::{ServiceConfig, TunnelProtocol};
+use mesh_model::{Security, ServiceConfig, TunnelProtocol, WaypointConfig};
 use mesh_state::{Reader, Snapshot};
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ pub(crate) fn dump(config: &Config, reader: &Reader, certificates: &Store) -> St
         "certificates": certificates,
         "services": sorted(services(&snapshot), "service"),
         "workloads": sorted(workloads(&snapshot), "uid"),
+        "waypoints": sorted(snapshot.waypoint_configs().map(|config| waypoint(config)).collect(), "waypoint"),
         "routes": sorted(snapshot.service_configs().map(|config| routes(config)).collect(), "service"),
     });
     format!("{whole:#}\n")
@@ -76,6 +77,24 @@ fn routes(config: &ServiceConfig) -> Value {
     json!({
         "service": config.key.to_string(),
         "ports": ports.collect::<Vec<_>>(),
+        "security": security(&config.security),
         "subsets": config.subsets.iter().map(|subset| subset.name.to_string()).collect::<Vec<_>>(),
     })
+}
+
+fn waypoint(config: &WaypointConfig) -> Value {
+    json!({ "waypoint": config.key.to_string(), "security": security(&config.security) })
+}
+
+fn security(security: &Security) -> Value {
+    let policies = security.policies.iter().map(|policy| {
+        let rules: Vec<String> = policy.rules.iter().map(|rule| format!("{rule:?}")).collect();
+        let action = format!("{:?}", policy.action);
+        json!({ "policy": policy.key.to_string(), "action": action, "dryRun": policy.dry_run, "rules": rules })
+    });
+    let issuers = security.token_rules.iter().map(|rule| {
+        let has_keys = !rule.keys.is_empty();
+        json!({ "issuer": &*rule.issuer, "audiences": rule.audiences.iter().map(|it| &**it).collect::<Vec<_>>(), "hasKeys": has_keys })
+    });
+    json!({ "policies": policies.collect::<Vec<_>>(), "issuers": issuers.collect::<Vec<_>>() })
 }

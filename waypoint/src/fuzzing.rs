@@ -1,14 +1,16 @@
 //! What the fuzz targets reach of this crate: how requests are told from other
-//! traffic, made uniform, and judged by routes.
+//! traffic, made uniform, judged by policies and by routes.
 
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use mesh_model::ServiceConfig;
+use mesh_authz::{Call, Connection, Request, authorize_call};
+use mesh_model::{Identity, ServiceConfig, WaypointConfig};
 
 use crate::client_hello::{self, Greeting};
 use crate::detect::{self, Protocol};
 use crate::http::normalise::{self, Kind};
-use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict};
+use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict, authority_of};
+use crate::tokens::{self, TokenCheck};
 
 /// What is spoken, as far as these first bytes tell.
 pub fn guess(bytes: &[u8]) -> Option<&'static str> {
@@ -58,4 +60,24 @@ pub fn route(config: &ServiceConfig, head: &mut Parts, port: u16) -> Option<(usi
         head.uri = new.into();
     }
     Some((taken, location))
+}
+
+/// Judges a uniform request by a waypoint's policies and token rules at a time, in seconds since 1970: whether it
+/// passes, or why its token is bad.
+pub fn judge(config: &WaypointConfig, head: &mut Parts, now: u64) -> Result<bool, String> {
+    let checks: Vec<TokenCheck> = config.security.token_rules.iter().map(TokenCheck::compile).collect();
+    let token = tokens::check(checks.iter(), head, now).map_err(|error| error.to_string())?;
+    let identity = Identity::new("cluster.local", "default", "client");
+    let source = std::net::IpAddr::from([10, 0, 0, 1]);
+    let request = Request {
+        method: head.method.as_str(),
+        host: authority_of(head),
+        path: head.uri.path(),
+        headers: &head.headers,
+        token: token.as_ref(),
+    };
+    let destination = std::net::SocketAddr::from(([10, 96, 0, 1], 80));
+    let connection = Connection { source, source_identity: Some(&identity), destination };
+    let call = Call { connection, remote: Some(source), sni: None, request: Some(request) };
+    Ok(authorize_call(config.security.policies.iter(), &call).is_ok())
 }

@@ -2,6 +2,7 @@
 //! [`answer`] is the list of its steps.
 
 mod attempts;
+mod authorize;
 mod body;
 mod fault;
 mod headers;
@@ -40,7 +41,7 @@ use report::Exchange;
 use response::ResponseBody;
 
 pub(crate) use body::RequestBody;
-pub(crate) use headers::HeaderEdit;
+pub(crate) use headers::{HeaderEdit, is_framing};
 pub(crate) use path::PathEdit;
 pub(crate) use redirect::Redirection;
 pub(crate) use retry::{Failure, RetryPolicy};
@@ -59,14 +60,15 @@ pub(crate) async fn answer(tunnel: Arc<Tunnel>, mut request: Request<Incoming>) 
     let routed = async {
         normalise::normalise(&mut head, kind)?;
         request_id::ensure(&mut head.headers);
+        let permit = authorize::authorize(&tunnel, &mut head)?;
         let (rule, matched) = route(&tunnel, &head)?;
         exchange.routed(&rule.name);
         let fault = fault::throw(&rule.fault);
         exchange.flag(fault.flags());
         fault.inject().await?;
-        Ok::<_, Reply>((rule, matched))
+        Ok::<_, Reply>((rule, matched, permit))
     };
-    let (rule, matched) = match routed.await {
+    let (rule, matched, permit) = match routed.await {
         Ok(routed) => routed,
         Err(reply) => return reply::respond(reply, kind, None, exchange),
     };
@@ -78,8 +80,8 @@ pub(crate) async fn answer(tunnel: Arc<Tunnel>, mut request: Request<Incoming>) 
         change_request(&rule, backend, &mut head, matched)?;
         let outgoing = Outgoing { head, body: BodySource::new(body, exchange.received()), kind };
         mirror::send_copies(&tunnel, &rule, &outgoing);
-        let answer =
-            attempts::run(&tunnel, &rule, &backend.destination, &outgoing, &mut exchange, deadline).await?;
+        let to = (&*rule, &backend.destination);
+        let answer = attempts::run(permit, &tunnel, to, &outgoing, &mut exchange, deadline).await?;
         Ok::<_, Reply>((answer, backend))
     };
     match forwarded.await {

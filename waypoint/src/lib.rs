@@ -1,4 +1,4 @@
-//! The L7 proxy of a service: terminates HBONE, routes, retries, times out, injects
+//! The L7 proxy of a service: terminates HBONE, authorizes, routes, retries, times out, injects
 //! faults, mirrors, and sends on by HBONE. The path of a request is one page: `http.rs`.
 
 mod admin;
@@ -15,10 +15,12 @@ mod http;
 mod plan;
 mod routes;
 mod run;
+mod security;
 mod stream;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod tunnel;
 mod upstream;
 mod worker;

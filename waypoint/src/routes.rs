@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
 
+use crate::security::Guard;
 pub(crate) use condition::{SCHEME, Subject, authority_of};
 pub(crate) use pattern::{PathMatched, compile_regex};
 pub(crate) use rule::{Action, Backend, Destination, Rule};
@@ -22,6 +23,8 @@ const MOST_CACHED: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct ServiceRoutes {
     ports: BTreeMap<u16, PortRoutes>,
+    /// What may be asked of the service.
+    pub(crate) guard: Guard,
 }
 
 /// The routes of one service port.
@@ -54,7 +57,10 @@ impl ServiceRoutes {
                 .map(|rule| Arc::new(StreamRule::compile(rule, &config.key)))
                 .collect(),
         };
-        ServiceRoutes { ports: config.ports.iter().map(|(number, port)| (*number, compile(port))).collect() }
+        ServiceRoutes {
+            ports: config.ports.iter().map(|(number, port)| (*number, compile(port))).collect(),
+            guard: Guard::compile(&config.security),
+        }
     }
 
     /// Port 0 speaks for ports without an entry of their own.

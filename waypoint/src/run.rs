@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use mesh_model::WaypointKey;
 use mesh_net::socket::{SocketOptions, listen_tcp};
 use mesh_runtime::drain::{self, DrainWatcher, Mode};
 use mesh_runtime::logging::{self, Format, LevelHandle};
@@ -67,7 +68,12 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         follow_controller(&config, &writer, certificates.clone(), state_manager, draining.clone())?;
     tokio::spawn(following);
     let common = Common {
-        me: Me { uid: config.uid(), identity: config.identity(), ip: config.own.ip },
+        me: Me {
+            uid: config.uid(),
+            identity: config.identity(),
+            ip: config.own.ip,
+            gateway: WaypointKey::new(config.own.namespace.as_str(), config.own.gateway.as_str()),
+        },
         settings: settings(&config),
         reader: reader.clone(),
         certificates: certificates.clone(),

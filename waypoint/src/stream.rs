@@ -1,5 +1,7 @@
-//! The path of a connection that carries no HTTP: the rule that takes it, the name it asks for where a rule wants
-//! to know that, and on to a backend.
+//! The path of a connection that carries no HTTP: whether it may pass, the rule that takes it, the name it asks for
+//! where a policy or a rule wants to know that, and on to a backend.
+
+mod admission;
 
 use mesh_hbone::{Incoming, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -8,19 +10,33 @@ use crate::client_hello::peek;
 use crate::routes::{Asked, Backend, Destination, Stream, StreamVerdict};
 use crate::tcp;
 use crate::tunnel::Tunnel;
+use admission::{Refused, admit, depends_on_name};
 
-/// Takes a tunnel, or refuses it if its connection is for nowhere.
+pub(crate) use admission::Admitted;
+
+/// Takes a tunnel, or refuses it if its connection may not pass or is for nowhere.
 pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
     let verdict = judge(tunnel, Asked::NotRead);
-    if matches!(verdict, StreamVerdict::NameNeeded) {
+    if depends_on_name(tunnel) || matches!(verdict, StreamVerdict::NameNeeded) {
         // The client says nothing before it is told that it may. Fails only when it has given up.
         if let Ok(stream) = incoming.accept(&[]) {
             carry_by_name(tunnel, stream).await;
         }
         return;
     }
+    let admitted = match admit(tunnel, Asked::NotRead) {
+        Ok(admitted) => admitted,
+        Err(refused) => {
+            let status = match refused {
+                Refused::Denied(_) | Refused::Revoked(_) => StatusCode::UNAUTHORIZED,
+                Refused::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            tcp::report_failed(tunnel, refused.into_failure());
+            return incoming.refuse(status);
+        }
+    };
     match destination(tunnel, &verdict, Asked::NotRead) {
-        Ok(destination) => tcp::accept(tunnel, &destination, incoming).await,
+        Ok(destination) => tcp::accept(tunnel, &destination, incoming, admitted).await,
         Err(reason) => {
             tcp::report_unroutable(tunnel, reason);
             incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
@@ -32,6 +48,7 @@ pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
 pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(tunnel: &Tunnel, stream: S) {
     match judge(tunnel, Asked::NotRead) {
         StreamVerdict::NameNeeded => carry_by_name(tunnel, stream).await,
+        _ if depends_on_name(tunnel) => carry_by_name(tunnel, stream).await,
         verdict => carry_on(tunnel, stream, &verdict, Asked::NotRead).await,
     }
 }
@@ -57,9 +74,13 @@ async fn carry_on<S: AsyncRead + AsyncWrite + Unpin>(
     verdict: &StreamVerdict,
     asked: Asked<'_>,
 ) {
+    // Dropped, the stream is reset.
+    let admitted = match admit(tunnel, asked) {
+        Ok(admitted) => admitted,
+        Err(refused) => return tcp::report_failed(tunnel, refused.into_failure()),
+    };
     match destination(tunnel, verdict, asked) {
-        Ok(destination) => tcp::carry(tunnel, &destination, stream).await,
-        // Dropped, the stream is reset.
+        Ok(destination) => tcp::carry(tunnel, &destination, stream, admitted).await,
         Err(reason) => tcp::report_unroutable(tunnel, reason),
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use mesh_authz::Permit;
 use mesh_hbone::{ConnectError, DialError, Incoming, StatusCode};
 use mesh_net::copy::{Transferred, copy_bidirectional};
 use mesh_state::Endpoint;
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::balance::{choose, party_of};
 use crate::routes::Destination;
+use crate::stream::Admitted;
 use crate::tunnel::Tunnel;
 use crate::upstream::Wire;
 
@@ -21,37 +23,51 @@ const MOST_TRIED: usize = 3;
 const REPORT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Takes a tunnel once there is somewhere for it to lead: 200 says so (HB-09).
-pub(crate) async fn accept(tunnel: &Tunnel, destination: &Destination, incoming: Incoming) {
-    let Some(upstream) = connect(tunnel, destination).await else {
+pub(crate) async fn accept(
+    tunnel: &Tunnel,
+    destination: &Destination,
+    incoming: Incoming,
+    admitted: Admitted,
+) {
+    let Some(upstream) = connect(tunnel, destination, &admitted.permit).await else {
         return incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
     };
     match incoming.accept(&[]) {
-        Ok(stream) => pass(tunnel, stream, upstream).await,
+        Ok(stream) => pass(tunnel, stream, upstream, admitted).await,
         Err(error) => close(upstream.1, Err(broken(error))),
     }
 }
 
 /// Carries on with a tunnel that has been taken already.
-pub(crate) async fn carry<S>(tunnel: &Tunnel, destination: &Destination, stream: S)
+pub(crate) async fn carry<S>(tunnel: &Tunnel, destination: &Destination, stream: S, admitted: Admitted)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // Dropped, the stream is reset: nobody could be reached (RES-16).
-    if let Some(upstream) = connect(tunnel, destination).await {
-        pass(tunnel, stream, upstream).await;
+    if let Some(upstream) = connect(tunnel, destination, &admitted.permit).await {
+        pass(tunnel, stream, upstream, admitted).await;
     }
 }
 
 /// A connection for nowhere: told in metrics and in the log.
 pub(crate) fn report_unroutable(tunnel: &Tunnel, reason: String) {
+    report_failed(tunnel, Failure { flag: ResponseFlag::NoRoute, error: reason });
+}
+
+/// A connection that ends before it leads anywhere: told in metrics and in the log.
+pub(crate) fn report_failed(tunnel: &Tunnel, failure: Failure) {
     let (report, _) = open_report(tunnel, None);
-    report.close(Err(Failure { flag: ResponseFlag::NoRoute, error: reason }));
+    report.close(Err(failure));
 }
 
 type Counters = Arc<Transferred>;
 
 /// Connects to an endpoint, to another one if that fails.
-async fn connect(tunnel: &Tunnel, destination: &Destination) -> Option<(Wire, ConnectionReport, Counters)> {
+async fn connect(
+    tunnel: &Tunnel,
+    destination: &Destination,
+    _permit: &Permit,
+) -> Option<(Wire, ConnectionReport, Counters)> {
     let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
     let client = forwarded::encode(tunnel.downstream, hostname);
     let mut tried: Vec<SocketAddr> = Vec::new();
@@ -78,16 +94,22 @@ async fn connect(tunnel: &Tunnel, destination: &Destination) -> Option<(Wire, Co
     None
 }
 
-async fn pass<S>(tunnel: &Tunnel, mut stream: S, upstream: (Wire, ConnectionReport, Counters))
-where
+async fn pass<S>(
+    tunnel: &Tunnel,
+    mut stream: S,
+    upstream: (Wire, ConnectionReport, Counters),
+    mut admitted: Admitted,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut wire, report, counters) = upstream;
     let copying = copy_bidirectional(&mut stream, &mut wire, &counters);
     let mut copying = std::pin::pin!(copying);
+    let mut revoked = std::pin::pin!(admitted.revoked(tunnel));
     let result = loop {
         tokio::select! {
             result = copying.as_mut() => break result.map_err(broken),
+            refused = revoked.as_mut() => break Err(refused.into_failure()),
             () = tokio::time::sleep(REPORT_INTERVAL) => report.flush(),
             () = tunnel.drain.forced() => break Err(broken("the waypoint shut down")),
         }

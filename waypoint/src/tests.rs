@@ -6,6 +6,7 @@ mod client;
 mod mesh;
 pub(crate) mod samples;
 
+mod authorization;
 mod balancing;
 mod mirrors;
 mod protocols;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mesh_hbone::{Pool, Settings as HboneSettings, TlsStream};
 use mesh_identity::Store;
-use mesh_model::{Identity, Uid, Workload};
+use mesh_model::{Identity, Uid, WaypointKey, Workload};
 use mesh_net::socket::{SocketOptions, set_accepted};
 use mesh_runtime::drain::DrainWatcher;
 use mesh_state::{Reader, Snapshot};
@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::routes::RouteCache;
+use crate::security::GuardCache;
 use crate::tunnel::{self, Downstream};
 use crate::upstream::{HttpPool, Upstream};
 
@@ -34,6 +35,8 @@ pub(crate) struct Me {
     pub(crate) uid: Uid,
     pub(crate) identity: Identity,
     pub(crate) ip: IpAddr,
+    /// What it was made for.
+    pub(crate) gateway: WaypointKey,
 }
 
 /// How this waypoint behaves.
@@ -63,6 +66,7 @@ pub(crate) struct Worker {
     pub(crate) settings: Settings,
     pub(crate) reader: Reader,
     pub(crate) routes: RouteCache,
+    pub(crate) guards: GuardCache,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) pool: HttpPool,
     pub(crate) mirrors: Arc<Semaphore>,
@@ -85,6 +89,7 @@ impl Worker {
             pool: HttpPool::new(upstream.clone()),
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
             routes: RouteCache::default(),
+            guards: GuardCache::default(),
             me,
             settings,
             reader,

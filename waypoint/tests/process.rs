@@ -15,8 +15,8 @@ use mesh_hbone::{ConnectRequest, Settings, Target, TlsStream};
 use mesh_model::{
     AppProtocol, DirectResponse, Fault, GatewayAddress, GatewayDestination, HeaderChange, Health, HttpRule,
     Identity, IpFamilies, LoadBalancing, Locality, NamespacedHostname, NetworkAddress, NetworkMode,
-    PortConfig, Retry, RuleAction, Service, ServiceConfig, ServicePort, TunnelProtocol, Uid, Visibility,
-    Workload, WorkloadKind,
+    PortConfig, Retry, RuleAction, Security, Service, ServiceConfig, ServicePort, TunnelProtocol, Uid,
+    Visibility, WaypointConfig, WaypointKey, Workload, WorkloadKind,
 };
 use mesh_testkit::controller::TestController;
 use tokio::net::TcpStream;
@@ -104,7 +104,12 @@ fn teapot() -> ServiceConfig {
         mirrors: Vec::new(),
     };
     let port = PortConfig { http_rules: vec![rule], governed: true, ..PortConfig::default() };
-    ServiceConfig { key: service().key, ports: [(0, port)].into(), subsets: Vec::new() }
+    ServiceConfig {
+        key: service().key,
+        ports: [(0, port)].into(),
+        subsets: Vec::new(),
+        security: Default::default(),
+    }
 }
 
 /// An application that answers with a greeting.
@@ -213,6 +218,8 @@ async fn wp_34_a_waypoint_becomes_ready_serves_follows_changes_and_ends() {
     controller.ca().change(|behaviour| behaviour.failure = None);
     controller.publish(&workload("waypoint", SocketAddr::new(WAYPOINT, 0)));
     controller.publish(&workload("client", "127.0.0.1:0".parse().unwrap()));
+    let own = WaypointConfig { key: WaypointKey::new("shop", "waypoint"), security: Security::default() };
+    controller.publish(&own);
     controller.publish(&service());
     let elsewhere = ServiceConfig { key: NamespacedHostname::new("other", "x.y"), ..teapot() };
     controller.publish(&elsewhere);

@@ -53,6 +53,9 @@ enum What {
     Gateways,
     #[value(alias = "route")]
     Routes,
+    /// Who may call whom, and which tokens are good
+    #[value(alias = "policy")]
+    Policies,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -91,6 +94,9 @@ fn items(mesh: &Mesh, get: &Get) -> Result<Vec<Value>> {
         What::Routes => {
             let kinds = ["GRPCRoute", "HTTPRoute", "TLSRoute", "TCPRoute", "VirtualService"];
             manifests(mesh, get, &kinds)
+        }
+        What::Policies => {
+            manifests(mesh, get, &["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"])
         }
     }
 }

@@ -17,7 +17,7 @@ const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
     NamedKind { name, short, is_namespaced: true, is_data: false }
 }
 
-const KINDS: [NamedKind; 18] = [
+const KINDS: [NamedKind; 19] = [
     NamedKind { is_namespaced: false, ..kind("namespace", &["ns"]) },
     NamedKind { is_namespaced: false, ..kind("node", &["no"]) },
     NamedKind { is_namespaced: false, ..kind("gatewayclass", &["gc"]) },
@@ -34,6 +34,7 @@ const KINDS: [NamedKind; 18] = [
     kind("destinationrule", &["dr"]),
     kind("authorizationpolicy", &["ap", "authorizationpolicies"]),
     kind("peerauthentication", &["pa"]),
+    kind("requestauthentication", &["ra"]),
     NamedKind { is_data: true, ..kind("configmap", &["cm"]) },
     NamedKind { is_data: true, ..kind("secret", &[]) },
 ];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_proto::discovery::Node;
-use mesh_proto::type_urls::{ADDRESS, AUTHORIZATION, SERVICE_CONFIG};
+use mesh_proto::type_urls::{ADDRESS, AUTHORIZATION, SERVICE_CONFIG, WAYPOINT_CONFIG};
 use mesh_xds::{Admission, Caller, Entry, NodeId, View};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -113,7 +113,7 @@ impl View for NodeProxyView {
     }
 }
 
-/// A waypoint sees where everything is, and what concerns the services bound to it.
+/// A waypoint sees where everything is, and what concerns the services bound to it and itself.
 struct WaypointView {
     tags: Vec<Arc<str>>,
 }
@@ -122,7 +122,7 @@ impl View for WaypointView {
     fn sees(&self, type_url: &str, entry: &Entry) -> bool {
         match type_url {
             ADDRESS => true,
-            SERVICE_CONFIG => self.tags.iter().any(|tag| entry.audience.includes(tag)),
+            SERVICE_CONFIG | WAYPOINT_CONFIG => self.tags.iter().any(|tag| entry.audience.includes(tag)),
             _ => false,
         }
     }

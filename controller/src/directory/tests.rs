@@ -50,7 +50,7 @@ impl Watched {
             Event::Applied(object) => format!("+{}", object.key()),
             Event::Deleted(key) => format!("-{key}"),
             Event::InitDone => "done".to_owned(),
-            Event::Obstacle(..) => panic!("a directory deploys nothing"),
+            Event::Obstacle(..) | Event::Keys(..) => panic!("a directory deploys and fetches nothing"),
         }
     }
 

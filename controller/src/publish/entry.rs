@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use controller_translate::resources::{self, Resource};
 use controller_translate::{Cluster, Name, ResourceKey};
-use mesh_model::{NamespacedHostname, Service, Workload, codec};
-use mesh_proto::type_urls::{ADDRESS, AUTHORIZATION, SERVICE_CONFIG};
+use mesh_model::{NamespacedHostname, Service, WaypointKey, Workload, codec};
+use mesh_proto::type_urls::{ADDRESS, AUTHORIZATION, SERVICE_CONFIG, WAYPOINT_CONFIG};
 use mesh_xds::{Audience, Entry};
 
 /// The types that are published.
-pub(crate) const TYPES: [&str; 3] = [ADDRESS, AUTHORIZATION, SERVICE_CONFIG];
+pub(crate) const TYPES: [&str; 4] = [ADDRESS, AUTHORIZATION, SERVICE_CONFIG, WAYPOINT_CONFIG];
 
 /// The type and the name of a resource (wire.md §5.2).
 pub(super) fn name(key: &ResourceKey) -> (&'static str, Arc<str>) {
@@ -18,6 +18,7 @@ pub(super) fn name(key: &ResourceKey) -> (&'static str, Arc<str>) {
         ResourceKey::Service(service) => (ADDRESS, service.to_string().into()),
         ResourceKey::Policy(policy) => (AUTHORIZATION, policy.to_string().into()),
         ResourceKey::ServiceConfig(service) => (SERVICE_CONFIG, service.to_string().into()),
+        ResourceKey::WaypointConfig(waypoint) => (WAYPOINT_CONFIG, waypoint.to_string().into()),
     }
 }
 
@@ -30,6 +31,10 @@ pub(super) fn entry(cluster: &Cluster, name: Arc<str>, resource: &Resource) -> E
         Resource::ServiceConfig(config) => Entry {
             audience: Audience::Only(waypoints(cluster, &config.key)),
             ..Entry::new(name, &codec::service_config::encode(config))
+        },
+        Resource::WaypointConfig(config) => Entry {
+            audience: Audience::Only(waypoint_itself(cluster, &config.key)),
+            ..Entry::new(name, &codec::waypoint_config::encode(config))
         },
     }
 }
@@ -65,6 +70,12 @@ fn waypoints(cluster: &Cluster, key: &NamespacedHostname) -> Vec<Arc<str>> {
     };
     let weighted = service.weighted_waypoints.iter().map(|weighted| &weighted.destination);
     service.waypoint.iter().chain(weighted).map(|waypoint| waypoint.destination.to_string().into()).collect()
+}
+
+/// The service that a waypoint's own pods are endpoints of.
+fn waypoint_itself(cluster: &Cluster, key: &WaypointKey) -> Vec<Arc<str>> {
+    let gateway = Name::new(key.namespace.clone(), key.gateway.clone());
+    cluster.service_of_waypoint(&gateway).into_iter().map(|service| service.to_string().into()).collect()
 }
 
 /// What services call the waypoint that runs in this pod: the names and

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mesh_identity::key::KeyRequest;
-use mesh_model::codec::{authorization, service_config};
+use mesh_model::codec::{authorization, service_config, waypoint_config};
 use mesh_model::{AddressResource, Identity};
 use mesh_proto::istio::ca::IstioCertificateRequest;
 use mesh_proto::istio::ca::istio_certificate_service_client::IstioCertificateServiceClient;
-use mesh_proto::type_urls::{ADDRESS, AUTHORIZATION, SERVICE_CONFIG};
+use mesh_proto::type_urls::{ADDRESS, AUTHORIZATION, SERVICE_CONFIG, WAYPOINT_CONFIG};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,12 +18,18 @@ use super::running::{Known, MANIFESTS, NAMESPACES, PATIENCE, Running, config, wr
 use crate::config::ObjectSource;
 use crate::{Config, Controller, admin};
 
+const ON_GATEWAY: &str = "
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: all, namespace: prod}
+spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: way}]}
+";
 const REVIEWS: &str = "prod/reviews.prod.svc.cluster.local";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn manifests_reach_the_proxies_that_may_see_them() {
     let controller = Running::start().await;
-    let types = [ADDRESS, AUTHORIZATION, SERVICE_CONFIG];
+    let types = [ADDRESS, AUTHORIZATION, SERVICE_CONFIG, WAYPOINT_CONFIG];
     let ztunnel = controller.proxy("ztunnel", "istio-system", "ztunnel", "ztunnel-1", &types[..2]);
     let known = ztunnel.sees("everything", |known| known.resources.len() >= 7).await;
     assert_eq!(
@@ -50,12 +56,24 @@ async fn manifests_reach_the_proxies_that_may_see_them() {
     assert_eq!((&*pod.service_account, pod.services.len()), ("reviews", 1));
 
     let waypoint = controller.proxy("waypoint", "prod", "way", "way-1", &types);
-    let is_bound = |known: &Known| !known.names(SERVICE_CONFIG).is_empty() && known.names(ADDRESS).len() == 6;
+    let is_bound = |known: &Known| {
+        let told = [SERVICE_CONFIG, WAYPOINT_CONFIG].iter().all(|of| !known.names(of).is_empty());
+        told && known.names(ADDRESS).len() == 6
+    };
     let known = waypoint.sees("its config", is_bound).await;
     assert_eq!(known.names(SERVICE_CONFIG), [REVIEWS], "ratings does not use it");
     assert!(known.names(AUTHORIZATION).is_empty());
     let config = &known.resources[&(SERVICE_CONFIG, REVIEWS.to_owned())];
     assert_eq!(service_config::from_bytes(config).unwrap().key, reviews.key);
+
+    // az_03: a policy for the whole waypoint changes what it is told of itself, which it always is.
+    let policies = |known: &Known| {
+        let config = known.resources.get(&(WAYPOINT_CONFIG, "prod/way".to_owned()))?;
+        Some(waypoint_config::from_bytes(config).unwrap().security.policies.len())
+    };
+    assert_eq!((known.names(WAYPOINT_CONFIG), policies(&known)), (vec!["prod/way"], Some(0)));
+    write(controller.root.path(), "manifests/policy.yaml", ON_GATEWAY);
+    waypoint.sees("the policy", |known| policies(known) == Some(1)).await;
 
     // ratings is bound too, then nothing is.
     let bound = MANIFESTS.replace("istio.io/use-waypoint: none", "x: z");

@@ -7,6 +7,7 @@ mod dependents;
 mod endpoint_slice;
 mod gateway;
 mod host;
+mod key_sets;
 mod keys;
 mod mesh_service;
 mod namespace;
@@ -25,7 +26,9 @@ mod workload_entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::objects::{AuthorizationPolicySpec, Kind, Object, ObjectKey, PeerAuthenticationSpec};
+use crate::objects::{
+    AuthorizationPolicySpec, Kind, Object, ObjectKey, PeerAuthenticationSpec, RequestAuthenticationSpec,
+};
 
 use auto_address::AutoAddresses;
 
@@ -33,6 +36,7 @@ pub use affected::{Affected, ResourceKey};
 pub(crate) use attachment::{Attachment, Refusal, asked_by};
 pub(crate) use endpoint_slice::EndpointSlice;
 pub(crate) use gateway::{ADIT_CONTROLLER, Gateway, GatewayClass, ISTIO_CONTROLLER};
+pub use key_sets::{KeySet, KeySource};
 pub(crate) use mesh_service::{MeshService, ServiceObject};
 pub(crate) use namespace::{Namespace, Node};
 pub use obstacle::Obstacle;
@@ -71,6 +75,9 @@ pub struct Cluster {
     pub(crate) destination_rules: Table<DestinationRule>,
     pub(crate) authorization_policies: Table<Kept<AuthorizationPolicySpec>>,
     pub(crate) peer_authentications: Table<Kept<PeerAuthenticationSpec>>,
+    pub(crate) request_authentications: Table<Kept<RequestAuthenticationSpec>>,
+    /// What has been fetched of the keys that RequestAuthentications name.
+    pub(crate) key_sets: BTreeMap<KeySource, KeySet>,
     /// Objects that have no effect although someone counts on one.
     pub(crate) unenforced: BTreeMap<ObjectKey, Facts>,
     /// What is in the way of waypoints, by Gateway; none where nobody deploys them.
@@ -160,10 +167,12 @@ impl Cluster {
             Object::PeerAuthentication(object) => {
                 self.peer_authentications.put(name, Kept::new(&object.metadata, object.spec))
             }
+            Object::RequestAuthentication(object) => {
+                self.request_authentications.put(name, Kept::new(&object.metadata, object.spec))
+            }
             Object::ServiceEntry(object) => self.put_service_entry(name, (*object).into()),
             Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
-            Object::RequestAuthentication(_)
-            | Object::Telemetry(_)
+            Object::Telemetry(_)
             | Object::WorkloadGroup(_)
             | Object::Sidecar(_)
             | Object::IstioGateway(_)
@@ -197,8 +206,8 @@ impl Cluster {
             Kind::PeerAuthentication => self.peer_authentications.remove(&name),
             Kind::ServiceEntry => self.remove_service_entry(&name),
             Kind::WorkloadEntry => self.workload_entries.remove(&name),
-            Kind::RequestAuthentication
-            | Kind::Telemetry
+            Kind::RequestAuthentication => self.request_authentications.remove(&name),
+            Kind::Telemetry
             | Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway

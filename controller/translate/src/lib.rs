@@ -11,7 +11,7 @@ pub mod objects;
 pub mod resources;
 pub mod status;
 
-pub use cluster::{Affected, Cluster, Name, Obstacle, ResourceKey, Settings};
+pub use cluster::{Affected, Cluster, KeySet, KeySource, Name, Obstacle, ResourceKey, Settings};
 pub use objects::{Kind, KindError, Object, ObjectKey};
 pub use resources::Resource;
 pub use status::Status;

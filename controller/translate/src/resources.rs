@@ -9,17 +9,21 @@ mod outranked;
 mod peer_authentication;
 mod precedence;
 mod problem;
+mod request_policy;
 mod route_rules;
+mod security;
 mod service;
 mod service_config;
 mod stream_route;
 mod stream_rules;
+mod targets;
+mod token_rule;
 mod virtual_service;
 mod workload;
 
 use std::collections::BTreeSet;
 
-use mesh_model::{NamespacedHostname, Policy, Service, ServiceConfig, Workload};
+use mesh_model::{NamespacedHostname, Policy, Service, ServiceConfig, WaypointConfig, Workload};
 
 use crate::cluster::{Cluster, ResourceKey};
 
@@ -32,11 +36,15 @@ pub(crate) use layer::Layer;
 pub(crate) use outranked::outranking;
 pub(crate) use peer_authentication::keys as peer_authentication_keys;
 pub(crate) use problem::{Problem, Reason, find_pattern_error};
+pub(crate) use request_policy::convert as convert_for_waypoints;
 pub(crate) use service_config::{
     attached_ports, namespaces_in_force, parent_service, ports_left, winning_virtual_service,
 };
 pub(crate) use stream_route::translate as translate_stream_route;
 pub(crate) use stream_rules::{Lost, find_lost};
+pub(crate) use targets::{Target, target};
+pub use token_rule::{MOST_KEYS, check_key_set};
+pub(crate) use token_rule::{find_problems as find_token_problems, key_sources};
 pub(crate) use virtual_service::{
     find_stream_problems, ports_named as stream_ports_named, translate as translate_virtual_service,
 };
@@ -49,6 +57,7 @@ pub enum Resource {
     Service(Box<Service>),
     Policy(Box<Policy>),
     ServiceConfig(Box<ServiceConfig>),
+    WaypointConfig(Box<WaypointConfig>),
 }
 
 /// The resource of that name; `None` if there is none (any more).
@@ -61,6 +70,9 @@ pub fn derive(cluster: &Cluster, key: &ResourceKey) -> Option<Resource> {
             .map(|it| Resource::Policy(it.into())),
         ResourceKey::ServiceConfig(key) => {
             service_config::derive(cluster, key).map(|it| Resource::ServiceConfig(it.into()))
+        }
+        ResourceKey::WaypointConfig(key) => {
+            security::derive_waypoint(cluster, key).map(|it| Resource::WaypointConfig(it.into()))
         }
     }
 }
@@ -83,12 +95,14 @@ pub fn keys(cluster: &Cluster) -> BTreeSet<ResourceKey> {
     let slices = cluster.endpoint_slices.iter();
     let endpoints = slices.flat_map(|(name, slice)| cluster.workloads_of_slice(name, slice));
     let policies = cluster.authorization_policies.iter().map(|(name, _)| cluster.policy_key(name));
+    let waypoints = cluster.gateways.iter().map(|(name, _)| cluster.waypoint_key(name));
     let converted = peer_authentication::keys(cluster).map(ResourceKey::Policy);
     pods.chain(endpoints)
         .chain(entries)
         .chain(inline)
         .chain(services)
         .chain(policies)
+        .chain(waypoints)
         .chain(converted)
         .collect()
 }

@@ -67,14 +67,14 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
         Kind::DestinationRule => routing::derive_destination_rule(cluster, &name).map(conditions),
         Kind::AuthorizationPolicy => policy::derive_authorization(cluster, &name).map(conditions),
         Kind::PeerAuthentication => policy::derive_peer_authentication(cluster, &name).map(conditions),
+        Kind::RequestAuthentication => policy::derive_request_authentication(cluster, &name).map(conditions),
         Kind::Namespace
         | Kind::ServiceAccount
         | Kind::Node
         | Kind::Pod
         | Kind::Deployment
         | Kind::EndpointSlice => None,
-        Kind::RequestAuthentication
-        | Kind::Telemetry
+        Kind::Telemetry
         | Kind::WorkloadGroup
         | Kind::Sidecar
         | Kind::IstioGateway
@@ -105,6 +105,8 @@ pub fn keys(cluster: &Cluster) -> BTreeSet<ObjectKey> {
     keys.extend(cluster.destination_rules.iter().map(|(name, _)| of(Kind::DestinationRule)(name)));
     keys.extend(cluster.authorization_policies.iter().map(|(name, _)| of(Kind::AuthorizationPolicy)(name)));
     keys.extend(cluster.peer_authentications.iter().map(|(name, _)| of(Kind::PeerAuthentication)(name)));
+    let authentications = cluster.request_authentications.iter();
+    keys.extend(authentications.map(|(name, _)| of(Kind::RequestAuthentication)(name)));
     keys.extend(cluster.unenforced.keys().cloned());
     keys
 }

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use controller_translate::{Cluster, Name, Resource, ResourceKey, Settings, resources};
 use mesh_authz::{Connection, authorize};
-use mesh_model::{Identity, Policy, Scope, Workload};
+use mesh_model::{Identity, NamespacedHostname, Policy, PolicyRule, Scope, Workload};
 
 const POD: &str = r#"
 apiVersion: v1
@@ -212,4 +212,38 @@ fn l4_11_ports_and_addresses_are_those_of_the_workload() {
     let policies = policies(&policy("a", "prod", &format!("{{ rules: [{rule}] }}")));
     assert!(is_allowed(&policies, None, 80));
     assert!(!is_allowed(&policies, None, 81));
+}
+
+#[test]
+fn sec_what_is_bad_in_a_rule_closes_at_waypoints() {
+    const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: { name: web, namespace: prod }\n\
+                           spec: { ports: [{ name: http, port: 80 }] }\n---\n";
+    let rules = |action: &str, rule: &str| {
+        let mut cluster = Cluster::new(Settings::default());
+        let target = "targetRef: { kind: Service, name: web }";
+        let spec = format!("{{ {target}, action: {action}, rules: [{rule}] }}");
+        for text in document::split(&format!("{SERVICE}{}", policy("p", "prod", &spec))) {
+            cluster.apply(document::read(text).unwrap().1);
+        }
+        let key = NamespacedHostname::new("prod", "web.prod.svc.cluster.local");
+        match resources::derive(&cluster, &ResourceKey::ServiceConfig(key)) {
+            Some(Resource::ServiceConfig(config)) => config.security.policies[0].rules.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for rule in [
+        "{ when: [{ key: unheard.of, values: [x] }] }",
+        "{ when: [{ key: 'request.headers[]', values: [x] }] }",
+        "{ when: [{ key: 'request.headers[a b]', values: [x] }] }",
+        "{ when: [{ key: source.ip, values: [nowhere] }] }",
+        "{ when: [{ key: destination.port, notValues: [http] }] }",
+        "{ when: [{ key: source.namespace }] }",
+        "{ to: [{ operation: {} }] }",
+        "{ from: [{ source: {} }, { source: { namespaces: [test] } }] }",
+        "{ to: [{ operation: { methods: [GET] } }, { operation: { paths: ['/{**}/{*}'] } }] }",
+    ] {
+        assert_eq!(rules("ALLOW", rule), [], "{rule}");
+        assert_eq!(rules("DENY", rule), [PolicyRule::default()], "{rule}");
+    }
+    assert_eq!(rules("ALLOW", "{}"), [PolicyRule::default()], "a rule that asks for nothing");
 }

@@ -8,11 +8,17 @@ use thiserror::Error;
 use crate::connection::{Attributes, Connection};
 use crate::rules::policy_matches;
 
-/// The right to carry a connection to its destination. Only [`authorize`] makes
-/// one, and whatever opens an upstream takes one.
+/// The right to carry a connection to its destination. Only [`authorize`] and
+/// [`authorize_call`](crate::authorize_call) make one, and whatever opens an upstream takes one.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a permit is there to be used"]
 pub struct Permit(());
+
+impl Permit {
+    pub(crate) fn given() -> Self {
+        Permit(())
+    }
+}
 
 /// Why a connection was denied.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -77,7 +83,7 @@ pub fn authorize<'p>(
             }
         }
     }
-    if allowed || !allowing { Ok(Permit(())) } else { Err(Denial::NotAllowed) }
+    if allowed || !allowing { Ok(Permit::given()) } else { Err(Denial::NotAllowed) }
 }
 
 /// What the dry-run policies among those that apply would have done, for the log.

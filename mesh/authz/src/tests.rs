@@ -1,5 +1,6 @@
 //! What policies mean, by the IDs of the behaviours, and against a slow reference.
 
+mod calls;
 mod fixtures;
 mod reference;
 

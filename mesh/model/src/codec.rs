@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod authorization;
+mod condition;
 mod field;
 #[cfg(test)]
 mod generators;
@@ -10,9 +11,11 @@ mod http_match;
 mod http_rule;
 #[cfg(test)]
 mod round_trip;
+mod security;
 mod service;
 pub mod service_config;
 mod stream_rule;
+pub mod waypoint_config;
 mod workload;
 
 use std::fmt;

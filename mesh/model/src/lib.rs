@@ -5,8 +5,10 @@
 pub mod codec;
 mod identity;
 mod network;
+mod path_template;
 mod policy;
 mod route;
+mod security;
 mod service;
 mod stream;
 mod workload;
@@ -17,11 +19,16 @@ pub use identity::{Identity, InvalidIdentity};
 pub use network::{
     GatewayAddress, GatewayDestination, NamespacedHostname, NetworkAddress, NetworkCidr, ParseNameError,
 };
+pub use path_template::{InvalidTemplate, PathTemplate};
 pub use policy::{Action, Clause, Match, Policy, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch};
 pub use route::{
     Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HeaderChange,
     HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
     Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+};
+pub use security::{
+    Attribute, Condition, Pattern, PolicyAction, PolicyClause, PolicyRule, RequestPolicy, Security,
+    TokenRule, WaypointConfig, WaypointKey,
 };
 pub use service::{
     AppProtocol, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{NamespacedHostname, StreamRule};
+use crate::{NamespacedHostname, Security, StreamRule};
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct ServiceConfig {
     pub ports: BTreeMap<u16, PortConfig>,
     /// Named parts of the service's endpoints.
     pub subsets: Vec<Subset>,
+    /// What may be asked of it, beside what holds for its whole waypoint.
+    pub security: Security,
 }
 
 impl ServiceConfig {

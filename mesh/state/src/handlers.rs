@@ -5,8 +5,8 @@
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 
-use mesh_model::codec::{address, authorization, service_config};
-use mesh_model::{AddressResource, DecodeError, NamespacedHostname, PolicyKey, Uid};
+use mesh_model::codec::{address, authorization, service_config, waypoint_config};
+use mesh_model::{AddressResource, DecodeError, NamespacedHostname, PolicyKey, Uid, WaypointKey};
 use mesh_xds::{Handler, RawResource, Rejected};
 
 use crate::writer::{Store, apply};
@@ -26,6 +26,11 @@ pub struct ServiceConfigHandler {
     store: Arc<Mutex<Store>>,
 }
 
+/// Takes configurations of waypoints.
+pub struct WaypointConfigHandler {
+    store: Arc<Mutex<Store>>,
+}
+
 impl AddressHandler {
     pub(crate) fn new(store: Arc<Mutex<Store>>) -> Self {
         AddressHandler { store }
@@ -41,6 +46,12 @@ impl AuthorizationHandler {
 impl ServiceConfigHandler {
     pub(crate) fn new(store: Arc<Mutex<Store>>) -> Self {
         ServiceConfigHandler { store }
+    }
+}
+
+impl WaypointConfigHandler {
+    pub(crate) fn new(store: Arc<Mutex<Store>>) -> Self {
+        WaypointConfigHandler { store }
     }
 }
 
@@ -105,6 +116,25 @@ impl Handler for ServiceConfigHandler {
             }
             for config in configs {
                 edit.insert_service_config(config);
+            }
+        });
+        rejected
+    }
+}
+
+impl Handler for WaypointConfigHandler {
+    fn type_url(&self) -> &'static str {
+        waypoint_config::TYPE_URL
+    }
+
+    fn apply(&mut self, upserts: Vec<RawResource>, removed: Vec<String>) -> Vec<Rejected> {
+        let (configs, rejected) = decode(upserts, waypoint_config::from_bytes, |config| config.key.clone());
+        apply(&self.store, |edit| {
+            for key in removed.iter().filter_map(|name| name.parse::<WaypointKey>().ok()) {
+                edit.empty_waypoint_config(&key);
+            }
+            for config in configs {
+                edit.insert_waypoint_config(config);
             }
         });
         rejected

@@ -21,7 +21,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use demand::{ResourceKey, ResourceName, needed};
-pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler};
+pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler, WaypointConfigHandler};
 pub use reader::Reader;
 pub use resolve::{Endpoint, GatewayHop, NamedHop, NextHop, Query, ResolveError, WaypointHop, resolve};
 pub use snapshot::Snapshot;

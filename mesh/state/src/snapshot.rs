@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mesh_model::{
-    NamespacedHostname, NetworkAddress, Policy, PolicyKey, PortMap, Service, ServiceConfig, Uid, Workload,
+    NamespacedHostname, NetworkAddress, Policy, PolicyKey, PortMap, Service, ServiceConfig, Uid,
+    WaypointConfig, WaypointKey, Workload,
 };
 
 use crate::balance;
@@ -22,6 +23,7 @@ pub struct Snapshot {
     pub(crate) endpoints: Endpoints,
     pub(crate) policies: Policies,
     pub(crate) configs: Map<NamespacedHostname, Arc<ServiceConfig>>,
+    pub(crate) waypoint_configs: Map<WaypointKey, Arc<WaypointConfig>>,
     pub(crate) left_by_workloads: Former<Uid>,
     pub(crate) left_by_services: Former<NamespacedHostname>,
 }
@@ -97,6 +99,11 @@ impl Snapshot {
         self.configs.get(service).cloned()
     }
 
+    /// What holds for everything that goes through a waypoint; none if that has never been told.
+    pub fn waypoint_config(&self, waypoint: &WaypointKey) -> Option<Arc<WaypointConfig>> {
+        self.waypoint_configs.get(waypoint).cloned()
+    }
+
     /// All workloads, in no order.
     pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.workloads.all()
@@ -115,6 +122,11 @@ impl Snapshot {
     /// All service configurations, in no order.
     pub fn service_configs(&self) -> impl Iterator<Item = &Arc<ServiceConfig>> {
         self.configs.values()
+    }
+
+    /// All configurations of waypoints, in no order.
+    pub fn waypoint_configs(&self) -> impl Iterator<Item = &Arc<WaypointConfig>> {
+        self.waypoint_configs.values()
     }
 }
 

@@ -4,13 +4,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use mesh_model::{NamespacedHostname, Policy, PolicyKey, Service, ServiceConfig, Uid, Workload};
+use mesh_model::{
+    NamespacedHostname, Policy, PolicyKey, Security, Service, ServiceConfig, Uid, WaypointConfig,
+    WaypointKey, Workload,
+};
 use tokio::sync::watch;
 
 use crate::former;
 use crate::intern::Interner;
 use crate::reader::Shared;
-use crate::{AddressHandler, AuthorizationHandler, Reader, ServiceConfigHandler, Snapshot};
+use crate::{
+    AddressHandler, AuthorizationHandler, Reader, ServiceConfigHandler, Snapshot, WaypointConfigHandler,
+};
 
 /// Applies batches of changes; readers see each batch at once.
 pub struct Writer {
@@ -54,6 +59,11 @@ impl Writer {
     /// Takes service configurations from a discovery stream.
     pub fn service_config_handler(&self) -> ServiceConfigHandler {
         ServiceConfigHandler::new(self.store.clone())
+    }
+
+    /// Takes configurations of waypoints from a discovery stream.
+    pub fn waypoint_config_handler(&self) -> WaypointConfigHandler {
+        WaypointConfigHandler::new(self.store.clone())
     }
 }
 
@@ -169,6 +179,23 @@ impl Edit<'_> {
     /// A service configuration is gone.
     pub fn remove_service_config(&mut self, key: &NamespacedHostname) {
         self.configs |= self.snapshot.configs.remove_mut(key);
+    }
+
+    /// A waypoint's configuration is there, or is different.
+    pub fn insert_waypoint_config(&mut self, config: WaypointConfig) {
+        if self.snapshot.waypoint_configs.get(&config.key).is_some_and(|known| **known == config) {
+            return;
+        }
+        self.snapshot.waypoint_configs.insert_mut(config.key.clone(), Arc::new(config));
+        self.configs = true;
+    }
+
+    /// A waypoint's Gateway is gone: nothing holds for all its traffic any more. That is not the same as never
+    /// having been told what does.
+    pub fn empty_waypoint_config(&mut self, key: &WaypointKey) {
+        if self.snapshot.waypoint_configs.contains_key(key) {
+            self.insert_waypoint_config(WaypointConfig { key: key.clone(), security: Security::default() });
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A waypoint's access log, in Envoy's two forms (telemetry.md §5).
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub struct RequestDetails {
     pub user_agent: Option<String>,
     pub request_id: Option<String>,
     pub authority: Option<String>,
-    pub response_code_details: Option<&'static str>,
+    pub response_code_details: Option<Cow<'static, str>>,
     pub connection_termination_details: Option<String>,
     pub upstream_transport_failure: Option<String>,
     pub upstream_service_time: Option<Duration>,
@@ -138,7 +139,7 @@ impl Display for Line<'_> {
         write!(f, "[{}] ", start_time(details.start))?;
         let request = format!("{} {} {}", details.method, details.path, details.protocol);
         write!(f, "{} {} {} ", Quoted(Some(&request)), end.code, end.flags)?;
-        write!(f, "{} ", Bare(details.response_code_details))?;
+        write!(f, "{} ", Bare(details.response_code_details.as_deref()))?;
         write!(f, "{} ", Bare(details.connection_termination_details.as_deref()))?;
         write!(f, "{} ", Quoted(details.upstream_transport_failure.as_deref()))?;
         write!(f, "{} {} {} ", end.received, end.sent, milliseconds(self.duration))?;

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use mesh_model::codec::{address, authorization, service_config};
-use mesh_model::{Identity, Policy, Service, ServiceConfig, Workload};
+use mesh_model::codec::{address, authorization, service_config, waypoint_config};
+use mesh_model::{Identity, Policy, Service, ServiceConfig, WaypointConfig, Workload};
 use mesh_proto::discovery::Node;
 use mesh_proto::istio::ca::istio_certificate_service_server::{
     IstioCertificateService, IstioCertificateServiceServer,
@@ -78,6 +78,14 @@ impl Publish for ServiceConfig {
 
     fn entry(&self) -> Entry {
         Entry::new(self.key.to_string(), &service_config::encode(self))
+    }
+}
+
+impl Publish for WaypointConfig {
+    const TYPE_URL: &'static str = type_urls::WAYPOINT_CONFIG;
+
+    fn entry(&self) -> Entry {
+        Entry::new(self.key.to_string(), &waypoint_config::encode(self))
     }
 }
 

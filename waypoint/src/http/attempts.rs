@@ -6,6 +6,7 @@ use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
+use mesh_authz::Permit;
 use mesh_model::NamespacedHostname;
 use mesh_telemetry::RequestFlags;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -37,9 +38,9 @@ pub(crate) fn deadline_of(rule: &Rule, begin: Instant) -> Option<Instant> {
 
 /// Tries until there is a response to pass on. `deadline` bounds all of it, pauses included (RES-11).
 pub(crate) async fn run(
+    _permit: Permit,
     tunnel: &Tunnel,
-    rule: &Rule,
-    destination: &Destination,
+    (rule, destination): (&Rule, &Destination),
     outgoing: &Outgoing,
     exchange: &mut Exchange,
     deadline: Option<Instant>,

@@ -86,14 +86,18 @@ fn find_host(head: &Parts) -> Option<HeaderValue> {
     host.as_bytes().iter().all(allowed).then_some(host).filter(|host| !host.is_empty())
 }
 
-/// The path without `.` and `..`, however they are spelled, so that no rule can be walked around.
+/// The path without `.` and `..`, and without escapes of what needs none, however they are spelled, so that no rule
+/// can be walked around. None if what is behind an escaped slash would walk around one, or ends texts of others.
 fn find_path(uri: &Uri) -> Option<PathAndQuery> {
     let Some(given) = uri.path_and_query() else { return Some(PathAndQuery::from_static("/")) };
     let path = given.path();
     if path == "*" || !(path.contains("/.") || path.contains('%') || path.contains('\\')) {
         return Some(given.clone());
     }
-    let unescaped = path.replace("%2e", ".").replace("%2E", ".").replace('\\', "/");
+    let unescaped = unescape(path).replace('\\', "/");
+    if unescaped.contains("%00") || hides_detours(&unescaped) {
+        return None;
+    }
     let mut segments: Vec<&str> = Vec::new();
     let mut parts = unescaped.split('/').skip(1).peekable();
     while let Some(part) = parts.next() {
@@ -112,6 +116,40 @@ fn find_path(uri: &Uri) -> Option<PathAndQuery> {
     }
     let query = given.query().map(|query| format!("?{query}")).unwrap_or_default();
     PathAndQuery::try_from(format!("/{}{query}", segments.join("/"))).ok()
+}
+
+/// Without the escapes of letters, digits, `-`, `.`, `_` and `~`, which mean the same as what they stand for
+/// (RFC 3986 §6.2.2.2), those that come about by it included.
+fn unescape(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    for character in path.chars() {
+        plain.push(character);
+        while let Some(unreserved) = ending_escape(&plain) {
+            plain.truncate(plain.len() - 3);
+            plain.push(unreserved);
+        }
+    }
+    plain
+}
+
+/// What the escape stands for that a text ends with, if it needs none.
+fn ending_escape(text: &str) -> Option<char> {
+    let digits = text.as_bytes().last_chunk::<3>()?.strip_prefix(b"%")?;
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let byte = u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()?;
+    (byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)).then(|| char::from(byte))
+}
+
+/// A server that takes escaped slashes for slashes would find `.` or `..` between them.
+fn hides_detours(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    if !lower.contains("%2f") && !lower.contains("%5c") {
+        return false;
+    }
+    let decoded = lower.replace("%2f", "/").replace("%5c", "/");
+    // Detours between plain slashes are taken out later, and hide nothing.
+    let count = |path: &str| path.split('/').filter(|part| matches!(*part, "." | "..")).count();
+    count(&decoded) > count(path)
 }
 
 /// Removes what concerns one connection alone (RFC 9110 §7.6.1). A WebSocket handshake keeps its own.

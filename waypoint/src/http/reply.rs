@@ -1,5 +1,7 @@
 //! Answers made here, because no backend's is to be had.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -32,7 +34,7 @@ pub(crate) mod grpc {
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     /// For access logs, in the words of Envoy.
-    pub(crate) details: &'static str,
+    pub(crate) details: Cow<'static, str>,
     pub(crate) flags: RequestFlags,
     grpc_status: Option<u32>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -40,10 +42,10 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(crate) fn new(status: StatusCode, details: &'static str) -> Reply {
+    pub(crate) fn new(status: StatusCode, details: impl Into<Cow<'static, str>>) -> Reply {
         Reply {
             status,
-            details,
+            details: details.into(),
             flags: RequestFlags::NONE,
             grpc_status: None,
             headers: Vec::new(),

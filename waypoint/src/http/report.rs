@@ -1,5 +1,6 @@
 //! What is told of a request, gathered on its way and told when its response has ended.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,14 +78,14 @@ impl Exchange {
         self.read_grpc_status(headers);
         self.tell(|details| {
             details.upstream_service_time = upstream_time;
-            details.response_code_details.get_or_insert("via_upstream");
+            details.response_code_details.get_or_insert(Cow::Borrowed("via_upstream"));
         });
     }
 
     /// The response is made here.
     pub(crate) fn replied(&mut self, reply: &Reply) {
         self.flag(reply.flags);
-        let reason = reply.details;
+        let reason = reply.details.clone();
         self.tell(|details| details.response_code_details = Some(reason));
     }
 

@@ -52,7 +52,12 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
     let port = |(number, http_rules, governed)| {
         (number, PortConfig { http_rules, governed, ..PortConfig::default() })
     };
-    ServiceConfig { key: service(), ports: ports.into_iter().map(port).collect(), subsets: Vec::new() }
+    ServiceConfig {
+        key: service(),
+        ports: ports.into_iter().map(port).collect(),
+        subsets: Vec::new(),
+        security: Default::default(),
+    }
 }
 
 fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {

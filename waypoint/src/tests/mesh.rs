@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use mesh_hbone::{ConnectError, ConnectRequest, Settings as HboneSettings, Target, TlsStream, TunnelStream};
-use mesh_model::{AppProtocol, HttpRule, Identity, PortMap, ServiceConfig, TunnelProtocol, Workload};
+use mesh_model::{
+    AppProtocol, HttpRule, Identity, PortMap, Security, ServiceConfig, TunnelProtocol, WaypointConfig,
+    WaypointKey, Workload,
+};
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
@@ -47,6 +50,13 @@ pub(super) struct Mesh {
 impl Mesh {
     /// A waypoint, and a service `reviews` behind it that has no endpoints yet.
     pub(super) async fn start() -> Mesh {
+        let mesh = Mesh::start_untold().await;
+        mesh.secure_waypoint(Security::default());
+        mesh
+    }
+
+    /// The same, but the controller has not told yet what holds for the waypoint.
+    pub(super) async fn start_untold() -> Mesh {
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let me = host(network, 1);
         let (writer, reader) = mesh_state::new();
@@ -54,7 +64,12 @@ impl Mesh {
         let own = workload("waypoint", me);
         let registry = Registry::new("waypoint", "test");
         let common = Common {
-            me: Me { uid: own.uid.clone(), identity: own.identity(), ip: me },
+            me: Me {
+                uid: own.uid.clone(),
+                identity: own.identity(),
+                ip: me,
+                gateway: WaypointKey::new("shop", "waypoint"),
+            },
             settings: Settings {
                 detection_patience: Duration::from_secs(2),
                 access_log: None,
@@ -141,6 +156,16 @@ impl Mesh {
         self.writer.change(|edit| edit.insert_service_config(config));
     }
 
+    /// What may be asked of `reviews`.
+    pub(super) fn secure(&self, security: Security) {
+        self.configure(ServiceConfig { security, ports: Default::default(), ..config(REVIEWS, vec![]) });
+    }
+
+    /// What may be asked through the waypoint.
+    pub(super) fn secure_waypoint(&self, security: Security) {
+        self.writer.change(|edit| edit.insert_waypoint_config(waypoint_config(security)));
+    }
+
     /// Rules that govern `reviews`.
     pub(super) fn govern(&self, rules: Vec<HttpRule>) {
         self.configure(config(REVIEWS, rules));
@@ -189,6 +214,10 @@ impl Mesh {
     pub(super) fn target(&self, port: u16) -> Target {
         Target::from(SocketAddr::new(vip(1), port))
     }
+}
+
+fn waypoint_config(security: Security) -> WaypointConfig {
+    WaypointConfig { key: WaypointKey::new("shop", "waypoint"), security }
 }
 
 /// The address of a service, which only rules know.

@@ -108,7 +108,12 @@ pub(crate) fn prefix(path: &str) -> HttpMatch {
 /// Rules for every port of a service.
 pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
     let port = PortConfig { http_rules: rules, governed: true, ..PortConfig::default() };
-    ServiceConfig { key: key(service), ports: [(0, port)].into(), subsets: Vec::new() }
+    ServiceConfig {
+        key: key(service),
+        ports: [(0, port)].into(),
+        subsets: Vec::new(),
+        security: Default::default(),
+    }
 }
 
 pub(crate) fn headers(pairs: &[(&str, &str)]) -> Vec<(std::sync::Arc<str>, std::sync::Arc<str>)> {

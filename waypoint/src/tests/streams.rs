@@ -60,7 +60,12 @@ fn names(hosts: &[&str]) -> Vec<StreamMatch> {
 
 fn govern(mesh: &Mesh, port: u16, stream_rules: Vec<StreamRule>) {
     let config = PortConfig { stream_rules, ..PortConfig::default() };
-    mesh.configure(ServiceConfig { key: key(REVIEWS), ports: [(port, config)].into(), subsets: vec![] });
+    mesh.configure(ServiceConfig {
+        key: key(REVIEWS),
+        ports: [(port, config)].into(),
+        subsets: vec![],
+        security: Default::default(),
+    });
 }
 
 async fn said(mut stream: TunnelStream, text: &[u8]) -> Vec<u8> {
@@ -244,7 +249,12 @@ async fn l7_04_a_subset_takes_connections_too_and_other_endpoints_are_tried() {
         let config =
             PortConfig { stream_rules: vec![stream_rule(vec![], vec![only])], ..PortConfig::default() };
         let subsets = vec![subset("v1"), subset("v2")];
-        mesh.configure(ServiceConfig { key: key(REVIEWS), ports: [(0, config)].into(), subsets });
+        mesh.configure(ServiceConfig {
+            key: key(REVIEWS),
+            ports: [(0, config)].into(),
+            subsets,
+            security: Default::default(),
+        });
     };
     for name in ["v1", "v2"] {
         to(name);
@@ -272,7 +282,12 @@ async fn requests_on_a_port_that_declares_nothing_are_not_the_business_of_rules_
         governed: true,
         stream_rules: vec![stream_rule(vec![], vec![nowhere(1)])],
     };
-    mesh.configure(ServiceConfig { key: key(REVIEWS), ports: [(0, config)].into(), subsets: vec![] });
+    mesh.configure(ServiceConfig {
+        key: key(REVIEWS),
+        ports: [(0, config)].into(),
+        subsets: vec![],
+        security: Default::default(),
+    });
     for port in [80, 81] {
         let stream = mesh.tunnel(mesh.target(port)).await.unwrap();
         assert_eq!(Client::http1(stream).await.get("/").await.status, 200);

@@ -16,6 +16,7 @@ pub(super) fn table_of(what: What, items: &[Value]) -> String {
         What::Workloads => workloads(items),
         What::Gateways => gateways(items),
         What::Routes => routes(items),
+        What::Policies => policies(items),
     }
 }
 
@@ -110,6 +111,24 @@ fn routes(items: &[Value]) -> String {
     table(headings, &items.iter().map(row).collect::<Vec<_>>())
 }
 
+fn policies(items: &[Value]) -> String {
+    let row = |policy: &Value| {
+        let (metadata, spec, status) = (&policy["metadata"], &policy["spec"], &policy["status"]);
+        let target = |target: &Value| format!("{}/{}", text(&target["kind"]), text(&target["name"]));
+        let targets = list(&spec["targetRefs"]).chain(spec.get("targetRef")).map(target);
+        let reason = |condition: &Value| text(&condition["reason"]);
+        [
+            text(&metadata["namespace"]),
+            text(&policy["kind"]),
+            text(&metadata["name"]),
+            or_dash(&targets.collect::<Vec<_>>().join(",").into()),
+            or_dash(&joined(&status["conditions"], reason).into()),
+        ]
+    };
+    let headings = ["NAMESPACE", "KIND", "NAME", "FOR", "STATUS"];
+    table(headings, &items.iter().map(row).collect::<Vec<_>>())
+}
+
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
@@ -149,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash() {
-        for what in [What::Services, What::Gateways, What::Routes] {
+        for what in [What::Services, What::Gateways, What::Routes, What::Policies] {
             let table = table_of(what, &[json!({ "metadata": { "name": "x" } })]);
             assert!(table.lines().nth(1).unwrap().contains('-'), "{what:?}: {table}");
         }

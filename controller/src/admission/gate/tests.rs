@@ -61,6 +61,7 @@ async fn a_node_proxy_sees_addresses_and_policies() {
     let all = Entry::new("x", &());
     assert!(view.sees(ADDRESS, &all) && view.sees(AUTHORIZATION, &all));
     assert!(!view.sees(SERVICE_CONFIG, &all) && !view.sees("type.test/secret", &all));
+    assert!(!view.sees(WAYPOINT_CONFIG, &all));
     assert_eq!(view.implied(ADDRESS), ["node/n1"]);
     assert!(view.implied(AUTHORIZATION).is_empty());
 }
@@ -75,6 +76,8 @@ async fn a_waypoint_sees_addresses_and_the_configs_of_services_that_name_it() {
     assert!(view.sees(SERVICE_CONFIG, &entry(&["/10.96.0.1"])));
     assert!(!view.sees(SERVICE_CONFIG, &entry(&["prod/other.prod.svc.cluster.local"])));
     assert!(!view.sees(SERVICE_CONFIG, &entry(&[])));
+    assert!(view.sees(WAYPOINT_CONFIG, &entry(&["prod/way.prod.svc.cluster.local"])));
+    assert!(!view.sees(WAYPOINT_CONFIG, &entry(&["prod/other.prod.svc.cluster.local"])));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use mesh_model::{NamespacedHostname, PolicyKey, Uid};
+use mesh_model::{NamespacedHostname, PolicyKey, Uid, WaypointKey};
 
 use crate::objects::ObjectKey;
 
@@ -18,6 +18,8 @@ pub enum ResourceKey {
     Policy(PolicyKey),
     /// What a waypoint needs of a service.
     ServiceConfig(NamespacedHostname),
+    /// What holds for all traffic through a waypoint.
+    WaypointConfig(WaypointKey),
 }
 
 impl fmt::Display for ResourceKey {
@@ -27,6 +29,7 @@ impl fmt::Display for ResourceKey {
             ResourceKey::Service(key) => write!(f, "service {key}"),
             ResourceKey::Policy(key) => write!(f, "policy {key}"),
             ResourceKey::ServiceConfig(key) => write!(f, "service config {key}"),
+            ResourceKey::WaypointConfig(key) => write!(f, "waypoint config {key}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What depends on an object. Asked before and after a change, the answers together are what the change
 //! affects: never too little, and sometimes more, which costs only a derivation with an equal result.
 
+mod policies;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::affected::{Affected, ResourceKey};
 use super::gateway::Gateway;
 use super::table::Name;
-use super::{Cluster, asked_by, includes};
+use super::{Cluster, asked_by};
 use crate::objects::{Kind, ObjectKey};
 use crate::resources::{parent_service, peer_authentication_keys};
 use services::config_key;
@@ -40,8 +41,8 @@ impl Cluster {
             Kind::DestinationRule => dependents.of_destination_rule(&name),
             Kind::AuthorizationPolicy => dependents.of_authorization_policy(&name),
             Kind::PeerAuthentication => dependents.of_peer_authentication(&name),
-            Kind::RequestAuthentication
-            | Kind::Telemetry
+            Kind::RequestAuthentication => dependents.of_request_authentication(&name),
+            Kind::Telemetry
             | Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway
@@ -128,11 +129,13 @@ impl Dependents<'_> {
         for (name, _) in self.cluster.gateways.iter().filter(|(_, gateway)| wanted(gateway)) {
             self.of_gateway(name);
         }
+        self.add_policies_for_class(class);
     }
 
     fn of_gateway(&mut self, gateway: &Name) {
         let cluster = self.cluster;
         self.add_status(Kind::Gateway, gateway);
+        self.add(cluster.waypoint_key(gateway));
         // Those that ask for a waypoint themselves may ask in a circle that this one closes.
         for (name, other) in cluster.gateways.iter() {
             if asked_by(&name.namespace, &other.facts).is_some() {
@@ -214,14 +217,6 @@ impl Dependents<'_> {
         }
     }
 
-    fn of_authorization_policy(&mut self, name: &Name) {
-        self.add_status(Kind::AuthorizationPolicy, name);
-        self.add(self.cluster.policy_key(name));
-        let Some(object) = self.cluster.authorization_policies.get(name) else { return };
-        let Some(selector) = object.spec.selector.clone() else { return };
-        self.add_workloads_under(&name.namespace, |labels| includes(labels, &selector.match_labels));
-    }
-
     /// Modes are inherited, so everything below is concerned.
     fn of_peer_authentication(&mut self, name: &Name) {
         self.add_status(Kind::PeerAuthentication, name);
@@ -268,15 +263,6 @@ impl Dependents<'_> {
         let entries = cluster.workload_entries.in_namespace(namespace);
         for (name, _) in entries.filter(|(_, entry)| wanted(&entry.facts.labels)) {
             self.of_workload_entry(name);
-        }
-    }
-
-    /// The policies attached to a service or Gateway of this name.
-    fn add_policies_for(&mut self, name: &Name) {
-        for (at, policy) in self.cluster.authorization_policies.in_namespace(&name.namespace) {
-            if policy.spec.targets().any(|(_, target)| target.name == name.name.as_ref()) {
-                self.add_status(Kind::AuthorizationPolicy, at);
-            }
         }
     }
 }

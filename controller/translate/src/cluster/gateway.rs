@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway_api::experimental::gatewayclasses;
 use gateway_api::experimental::gateways;
+use mesh_model::NamespacedHostname;
 
 use super::table::{Facts, Name};
 use super::{Cluster, Kind, ObjectKey};
@@ -108,6 +109,12 @@ impl Cluster {
             Some("none") => Traffic::None,
             _ => Traffic::Service,
         }
+    }
+
+    /// The service that a waypoint's pods are endpoints of.
+    pub fn service_of_waypoint(&self, gateway: &Name) -> Option<NamespacedHostname> {
+        let generated = self.gateways.get(gateway)?.generated_name(gateway);
+        Some(self.host_key(&Name::new(gateway.namespace.clone(), generated)))
     }
 
     /// Whether a Gateway's waypoint serves now: its Service has an address and a pod of it is ready.

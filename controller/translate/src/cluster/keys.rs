@@ -1,6 +1,6 @@
 //! From the names of objects to the names of resources and back.
 
-use mesh_model::{NamespacedHostname, PolicyKey, Uid};
+use mesh_model::{NamespacedHostname, PolicyKey, Uid, WaypointKey};
 
 use super::affected::ResourceKey;
 use super::{Cluster, Name};
@@ -37,6 +37,11 @@ impl Cluster {
     /// The resource of an AuthorizationPolicy.
     pub fn policy_key(&self, policy: &Name) -> ResourceKey {
         ResourceKey::Policy(PolicyKey::new(policy.namespace.clone(), policy.name.clone()))
+    }
+
+    /// The resource of what holds for all traffic through a Gateway's waypoint.
+    pub fn waypoint_key(&self, gateway: &Name) -> ResourceKey {
+        ResourceKey::WaypointConfig(WaypointKey::new(gateway.namespace.clone(), gateway.name.clone()))
     }
 
     pub(crate) fn host_key(&self, service: &Name) -> NamespacedHostname {

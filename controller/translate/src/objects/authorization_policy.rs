@@ -31,10 +31,18 @@ pub struct AuthorizationPolicySpec {
 impl AuthorizationPolicySpec {
     /// Both ways to name targets, as one list with the field each comes from.
     pub fn targets(&self) -> impl Iterator<Item = (String, &TargetRef)> {
-        let one = self.target_ref.iter().map(|target| ("spec.targetRef".to_owned(), target));
-        let many = self.target_refs.iter().enumerate();
-        one.chain(many.map(|(at, target)| (format!("spec.targetRefs[{at}]"), target)))
+        both_targets(self.target_ref.as_ref(), &self.target_refs)
     }
+}
+
+/// Both ways to name targets, as one list with the field each comes from.
+pub(super) fn both_targets<'t>(
+    one: Option<&'t TargetRef>,
+    many: &'t [TargetRef],
+) -> impl Iterator<Item = (String, &'t TargetRef)> {
+    let one = one.into_iter().map(|target| ("spec.targetRef".to_owned(), target));
+    let many = many.iter().enumerate();
+    one.chain(many.map(|(at, target)| (format!("spec.targetRefs[{at}]"), target)))
 }
 
 /// What a match means.

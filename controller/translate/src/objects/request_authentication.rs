@@ -1,10 +1,9 @@
-//! RequestAuthentication: which tokens of end users are good (api.md §3.6). Not enforced by this release;
-//! a status says so.
+//! RequestAuthentication: which tokens of end users are good (api.md §3.6). Waypoints enforce those with targets.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::authorization_policy::TargetRef;
+use super::authorization_policy::{TargetRef, both_targets};
 use super::custom::Custom;
 use super::duration::GoDuration;
 use super::value::LabelSelector;
@@ -22,6 +21,13 @@ pub struct RequestAuthenticationSpec {
     #[schemars(length(max = 16))]
     pub target_refs: Vec<TargetRef>,
     pub jwt_rules: Vec<JwtRule>,
+}
+
+impl RequestAuthenticationSpec {
+    /// Both ways to name targets, as one list with the field each comes from.
+    pub fn targets(&self) -> impl Iterator<Item = (String, &TargetRef)> {
+        both_targets(self.target_ref.as_ref(), &self.target_refs)
+    }
 }
 
 /// The tokens of one issuer.

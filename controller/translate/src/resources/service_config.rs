@@ -4,7 +4,8 @@
 //! a port, HTTPRoutes alone decide there: their most-specific-first order and a VirtualService's
 //! first-in-the-list order cannot be merged. Of several VirtualServices for a host, one decides. A GRPCRoute
 //! decides before HTTPRoutes. Routes of other namespaces are for the callers there alone, and come first.
-//! Connections that carry no HTTP have rules of their own (`stream_rules.rs`).
+//! Connections that carry no HTTP have rules of their own (`stream_rules.rs`), and who may ask what is in
+//! `security.rs`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 use super::layer::Layer;
-use super::{route_rules, stream_rules, virtual_service};
+use super::{route_rules, security, stream_rules, virtual_service};
 use crate::cluster::{Cluster, MeshService, Name, Route, ServiceObject, ServicePort, VirtualService};
 use crate::objects::{Kind, ObjectKey};
 
@@ -22,8 +23,9 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let service = cluster.find_service(key)?;
     let ports = ports(cluster, &service);
     let subsets = subsets(cluster, &service);
-    let says_anything = !ports.is_empty() || !subsets.is_empty();
-    says_anything.then(|| ServiceConfig { key: key.clone(), ports, subsets })
+    let security = security::of_object(cluster, service.object);
+    let says_anything = !ports.is_empty() || !subsets.is_empty() || !security.is_empty();
+    says_anything.then(|| ServiceConfig { key: key.clone(), ports, subsets, security })
 }
 
 fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConfig> {

@@ -1,9 +1,9 @@
 //! Policies: who enforces them, and how much of them (api.md §5.7, ST-06, L4-23, L4-29).
 
 use super::condition::{Condition, observe};
-use crate::cluster::{Attachment, Cluster, Name};
-use crate::objects::{AuthorizationPolicySpec, Kind, ObjectKey, PolicyAction, TargetRef};
-use crate::resources::convert;
+use crate::cluster::{Attachment, Cluster, Kept, Name};
+use crate::objects::{AuthorizationPolicySpec, ObjectKey, PolicyAction, TargetRef};
+use crate::resources::{Target, convert, convert_for_waypoints, find_token_problems, target};
 
 const ZTUNNEL: &str = "ZtunnelAccepted";
 const WAYPOINT: &str = "WaypointAccepted";
@@ -12,7 +12,7 @@ pub(super) fn derive_authorization(cluster: &Cluster, name: &Name) -> Option<Vec
     let object = cluster.authorization_policies.get(name)?;
     let has_targets = object.spec.targets().next().is_some();
     let condition = match has_targets {
-        true => at_waypoint(cluster, name, &object.spec),
+        true => at_waypoint(cluster, name, object),
         false => at_ztunnel(name, &object.spec),
     };
     let mut conditions = vec![condition];
@@ -46,50 +46,66 @@ fn at_ztunnel(name: &Name, spec: &AuthorizationPolicySpec) -> Condition {
     Condition::holds(ZTUNNEL, "UnsupportedValue", message)
 }
 
-/// The first problem found; with none, that this release does not enforce such policies at all.
-fn at_waypoint(cluster: &Cluster, name: &Name, spec: &AuthorizationPolicySpec) -> Condition {
-    for (field, target) in spec.targets() {
-        if let Err((reason, message)) = check_target(cluster, name, target) {
-            return Condition::fails(WAYPOINT, reason, format!("{field}: {message}"));
-        }
+/// Whether waypoints enforce it, at which of its targets, and what of it they do not do as written.
+fn at_waypoint(cluster: &Cluster, name: &Name, object: &Kept<AuthorizationPolicySpec>) -> Condition {
+    let mut problems = convert_for_waypoints(name, object).problems;
+    if object.spec.action == PolicyAction::Custom {
+        problems.push(
+            "spec.action: nobody outside can be asked by waypoints of this release; what matches is denied"
+                .to_owned(),
+        );
     }
-    let message = "Waypoints of this release do not enforce AuthorizationPolicies; the policy has no effect";
-    Condition::fails(WAYPOINT, "UnsupportedValue", message)
+    attached(cluster, name, object.spec.targets(), problems)
 }
 
-fn check_target(cluster: &Cluster, policy: &Name, target: &TargetRef) -> Result<(), (&'static str, String)> {
-    let name = Name::new(policy.namespace.clone(), target.name.as_str());
-    let not_found = || ("TargetNotFound", format!("there is no {} {name}", target.kind));
-    if !target.namespace.is_empty() && target.namespace != *policy.namespace {
-        return Err(("Invalid", "the target has to be in the policy's namespace".to_owned()));
+/// The first problem where no target can be used; else those there are.
+fn attached<'t>(
+    cluster: &Cluster,
+    name: &Name,
+    targets: impl Iterator<Item = (String, &'t TargetRef)>,
+    mut problems: Vec<String>,
+) -> Condition {
+    let (mut attached, mut first) = (Vec::new(), None);
+    for (field, reference) in targets {
+        match check_target(cluster, name, reference) {
+            Ok(()) => attached.push(format!("{} {}", reference.kind, reference.name)),
+            Err((reason, message)) => {
+                let message = format!("{field}: {message}");
+                problems.push(message.clone());
+                first.get_or_insert((reason, message));
+            }
+        }
     }
-    match (target.group.as_str(), target.kind.as_str()) {
-        ("" | "core", "Service") => check_service(cluster, &name.key(Kind::Service)),
-        ("networking.istio.io", "ServiceEntry") => check_service(cluster, &name.key(Kind::ServiceEntry)),
-        ("gateway.networking.k8s.io", "Gateway") => match cluster.gateways.get(&name) {
+    if attached.is_empty() {
+        let (reason, message) = first.unwrap_or(("TargetNotFound", "no target is named".to_owned()));
+        return Condition::fails(WAYPOINT, reason, message);
+    }
+    let attached = format!("enforced for {}", attached.join(", "));
+    match problems.as_slice() {
+        [] => Condition::holds(WAYPOINT, "Accepted", attached),
+        problems => {
+            let message = format!("{attached}; but {}", problems.join("; "));
+            Condition::holds(WAYPOINT, "PartiallyInvalid", message)
+        }
+    }
+}
+
+fn check_target(
+    cluster: &Cluster,
+    policy: &Name,
+    reference: &TargetRef,
+) -> Result<(), (&'static str, String)> {
+    match target(cluster, policy, reference).map_err(|reason| ("Invalid", reason))? {
+        Target::Object(key) => check_service(cluster, &key),
+        Target::Gateway(name) => match cluster.gateways.get(&name) {
             Some(gateway) if cluster.is_waypoint(gateway) => Ok(()),
             Some(_) => Err(("Invalid", format!("Gateway {name} is not a waypoint"))),
-            None => Err(not_found()),
+            None => Err(("TargetNotFound", format!("there is no Gateway {name}"))),
         },
-        ("gateway.networking.k8s.io", "GatewayClass") => {
-            if policy.namespace != cluster.settings.root_namespace {
-                let root = &cluster.settings.root_namespace;
-                return Err((
-                    "Invalid",
-                    format!("a GatewayClass can only be targeted from namespace {root}"),
-                ));
-            }
-            cluster
-                .is_waypoint_class(&target.name)
-                .then_some(())
-                .ok_or_else(|| ("TargetNotFound", format!("{:?} is not a class of waypoints", target.name)))
-        }
-        (group, kind) => Err((
-            "Invalid",
-            format!(
-                "{kind} of group {group:?} cannot be targeted; use a Service, a ServiceEntry or a Gateway"
-            ),
-        )),
+        Target::Class(class) => match cluster.is_waypoint_class(&class) {
+            true => Ok(()),
+            false => Err(("TargetNotFound", format!("{class:?} is not a class of waypoints"))),
+        },
     }
 }
 
@@ -100,6 +116,16 @@ fn check_service(cluster: &Cluster, key: &ObjectKey) -> Result<(), (&'static str
         Attachment::Bound(_) => Ok(()),
         _ => Err(("AncestorNotBound", format!("{key} uses no waypoint"))),
     }
+}
+
+/// Only with targets it is for waypoints; without, for sidecars, of which there are none.
+pub(super) fn derive_request_authentication(cluster: &Cluster, name: &Name) -> Option<Vec<Condition>> {
+    let object = cluster.request_authentications.get(name)?;
+    object.spec.targets().next()?;
+    let problems = find_token_problems(cluster, &object.spec);
+    let mut conditions = vec![attached(cluster, name, object.spec.targets(), problems)];
+    observe(&mut conditions, object.facts.generation);
+    Some(conditions)
 }
 
 /// Something is said only about what has no effect.

@@ -37,6 +37,9 @@ impl Output {
             Resource::Service(it) => format!("{it:#?}"),
             Resource::Policy(it) => format!("{it:#?}"),
             Resource::ServiceConfig(it) => format!("{it:#?}"),
+            // Every waypoint has one; most say nothing.
+            Resource::WaypointConfig(it) if it.security.is_empty() && !self.everything => return,
+            Resource::WaypointConfig(it) => format!("{it:#?}"),
         };
         let mut shown = prune(&shown);
         if !self.everything {

@@ -68,6 +68,7 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::DestinationRule,
         Kind::AuthorizationPolicy,
         Kind::PeerAuthentication,
+        Kind::RequestAuthentication,
         Kind::Telemetry,
         Kind::ServiceEntry,
         Kind::ServiceEntry,
@@ -90,6 +91,7 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::DestinationRule => destination_rule(c),
         Kind::AuthorizationPolicy => authorization_policy(c),
         Kind::PeerAuthentication => peer_authentication(c),
+        Kind::RequestAuthentication => request_authentication(c),
         Kind::Telemetry => telemetry(c),
         Kind::ServiceEntry => entries::service_entry(c),
         Kind::WorkloadEntry => entries::workload_entry(c),
@@ -291,12 +293,27 @@ fn selector(c: &mut Choice) -> Option<Value> {
     c.maybe(|c| json!({ "matchLabels": { "app": c.of(&["a", "b"]) } }))
 }
 
-fn authorization_policy(c: &mut Choice) -> Value {
-    let target = c.maybe(|c| match c.below(3) {
+fn target(c: &mut Choice) -> Value {
+    let gateway = "gateway.networking.k8s.io";
+    match c.below(4) {
+        3 => json!([{ "group": gateway, "kind": "GatewayClass", "name": c.of(&["istio-waypoint", "own"]) }]),
         2 => json!([{ "group": "networking.istio.io", "kind": "ServiceEntry", "name": c.of(&SERVICES) }]),
         0 => json!([{ "group": "", "kind": "Service", "name": c.of(&SERVICES) }]),
-        _ => json!([{ "group": "gateway.networking.k8s.io", "kind": "Gateway", "name": c.of(&WAYPOINTS) }]),
-    });
+        _ => json!([{ "group": gateway, "kind": "Gateway", "name": c.of(&WAYPOINTS) }]),
+    }
+}
+
+fn request_authentication(c: &mut Choice) -> Value {
+    let keys = c.maybe(|_| "https://issuer/keys");
+    let mut spec = json!({ "jwtRules": [{ "issuer": c.of(&["i", "j"]), "jwksUri": keys }] });
+    if let Some(target) = c.maybe(target) {
+        spec["targetRefs"] = target;
+    }
+    json!({ "metadata": { "name": c.of(&["t", "u"]) }, "spec": spec })
+}
+
+fn authorization_policy(c: &mut Choice) -> Value {
+    let target = c.maybe(target);
     let mut spec = json!({
         "action": c.of(&["ALLOW", "DENY", "AUDIT"]),
         "rules": [{ "to": [{ "operation": { "ports": [c.of(&["80", "81"])] } }] }]

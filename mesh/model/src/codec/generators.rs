@@ -1,6 +1,7 @@
 //! Random values of the model, for round trips.
 
 pub(super) mod route;
+pub(super) mod security;
 mod stream;
 
 use std::collections::BTreeMap;

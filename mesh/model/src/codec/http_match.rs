@@ -122,7 +122,7 @@ fn encode_header((name, value): &(Arc<str>, Arc<str>)) -> proto::Header {
 }
 
 /// A header's name in lower case; a pseudo-header's begins with a colon.
-fn header_name(field: &str, name: &str) -> Result<String, DecodeError> {
+pub(super) fn header_name(field: &str, name: &str) -> Result<String, DecodeError> {
     let token = name.strip_prefix(':').unwrap_or(name);
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if token.is_empty() || !token.bytes().all(legal) {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use prost::Message;
 
-use super::generators::{policy, route, service, workload};
-use super::{DecodeError, address, authorization, service_config};
+use super::generators::{policy, route, security, service, workload};
+use super::{DecodeError, address, authorization, service_config, waypoint_config};
 use crate::AddressResource;
 
 fn over_the_wire<M: Message + Default>(message: &M) -> M {
@@ -38,11 +38,18 @@ proptest! {
         prop_assert_eq!(service_config::decode(wire), Ok(config));
     }
 
+    #[test]
+    fn waypoint_configs_survive_the_wire(config in security::waypoint_config()) {
+        let wire = over_the_wire(&waypoint_config::encode(&config));
+        prop_assert_eq!(waypoint_config::decode(wire), Ok(config));
+    }
+
     /// A message damaged on the way is taken or rejected in words, never a panic.
     #[test]
     fn sec_09_damage_is_rejected_in_words(
         (workload, service) in (workload(), service()),
         (policy, config) in (policy(), route::service_config()),
+        waypoint in security::waypoint_config(),
         (place, byte) in (any::<prop::sample::Index>(), any::<u8>()),
     ) {
         let address = address::encode_workload(&workload).encode_to_vec();
@@ -51,6 +58,7 @@ proptest! {
         judge(address, place, byte, address::decode)?;
         judge(authorization::encode(&policy).encode_to_vec(), place, byte, authorization::decode)?;
         judge(service_config::encode(&config).encode_to_vec(), place, byte, service_config::decode)?;
+        judge(waypoint_config::encode(&waypoint).encode_to_vec(), place, byte, waypoint_config::decode)?;
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
-use super::field::{each, named, parse_message, port};
-use super::{http_rule, stream_rule};
+use super::field::{at, each, named, parse_message, port};
+use super::{http_rule, security, stream_rule};
 use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 /// The type URL of these resources.
@@ -32,7 +32,8 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
         return Err(DecodeError::new(format!("{:?} is there twice", twice.name)).within("subsets"));
     }
     let key = NamespacedHostname::new(wire.namespace, named("hostname", &wire.hostname)?);
-    Ok(ServiceConfig { key, ports, subsets })
+    let security = at("security", security::decode(wire.security))?;
+    Ok(ServiceConfig { key, ports, subsets, security })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -42,6 +43,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         hostname: config.key.hostname.to_string(),
         ports: config.ports.iter().map(encode_port).collect(),
         subsets: config.subsets.iter().map(encode_subset).collect(),
+        security: security::encode(&config.security),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What handlers take from a stream and what they give back.
 
-use mesh_model::codec::{address as address_codec, authorization, service_config};
-use mesh_model::{Policy, PolicyKey, Scope, Service, ServiceConfig, Workload};
+use mesh_model::codec::{address as address_codec, authorization, service_config, waypoint_config};
+use mesh_model::{
+    Policy, PolicyAction, PolicyKey, RequestPolicy, Scope, Security, Service, ServiceConfig, WaypointConfig,
+    WaypointKey, Workload,
+};
 use mesh_xds::{Handler, RawResource};
 use prost::Message;
 
@@ -78,7 +81,12 @@ fn policies_and_configurations_come_and_go() {
     assert_eq!(reader.snapshot().find_policy(&named), None);
 
     let mut configs = writer.service_config_handler();
-    let config = ServiceConfig { key: key("web"), ports: Default::default(), subsets: Vec::new() };
+    let config = ServiceConfig {
+        key: key("web"),
+        ports: Default::default(),
+        subsets: Vec::new(),
+        security: Default::default(),
+    };
     assert!(
         configs
             .apply(vec![raw(&config.key, service_config::encode(&config).encode_to_vec())], vec![])
@@ -90,6 +98,29 @@ fn policies_and_configurations_come_and_go() {
 }
 
 #[test]
+fn sec_a_waypoint_that_is_gone_is_told_from_one_that_was_never_told_of() {
+    let (writer, reader) = crate::new();
+    let mut configs = writer.waypoint_config_handler();
+    let named = WaypointKey::new("prod", "way");
+    let policy = RequestPolicy {
+        key: PolicyKey::new("prod", "p"),
+        action: PolicyAction::Allow,
+        dry_run: false,
+        rules: Vec::new(),
+    };
+    let security = Security { policies: vec![policy], token_rules: Vec::new() };
+    let config = WaypointConfig { key: named.clone(), security };
+    configs.apply(vec![], vec![named.to_string()]);
+    assert_eq!(reader.snapshot().waypoint_config(&named), None, "never told of");
+    let sent = raw(&named, waypoint_config::encode(&config).encode_to_vec());
+    assert!(configs.apply(vec![sent], vec![]).is_empty());
+    assert_eq!(reader.snapshot().waypoint_config(&named).as_deref(), Some(&config));
+    configs.apply(vec![], vec![named.to_string()]);
+    let left = reader.snapshot().waypoint_config(&named).unwrap();
+    assert!(left.security.is_empty(), "gone");
+}
+
+#[test]
 fn each_type_has_its_url() {
     let (writer, _) = crate::new();
     assert_eq!(writer.address_handler().type_url(), "type.googleapis.com/istio.workload.Address");
@@ -97,5 +128,9 @@ fn each_type_has_its_url() {
     assert_eq!(
         writer.service_config_handler().type_url(),
         "type.googleapis.com/adit.waypoint.v1.ServiceConfig"
+    );
+    assert_eq!(
+        writer.waypoint_config_handler().type_url(),
+        "type.googleapis.com/adit.waypoint.v1.WaypointConfig"
     );
 }

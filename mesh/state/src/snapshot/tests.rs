@@ -189,11 +189,19 @@ fn compare(snapshot: &Snapshot, plain: &Plain) -> Result<(), TestCaseError> {
 
 /// How many entries all indices have together.
 fn count_entries(snapshot: &Snapshot) -> usize {
-    let Snapshot { workloads, services, endpoints, policies, configs, left_by_workloads, left_by_services } =
-        snapshot;
+    let Snapshot {
+        workloads,
+        services,
+        endpoints,
+        policies,
+        configs,
+        waypoint_configs,
+        left_by_workloads,
+        left_by_services,
+    } = snapshot;
     let sizes = workloads.sizes().into_iter().chain(services.sizes()).chain(endpoints.sizes());
     let former = [left_by_workloads.size(), left_by_services.size()];
-    sizes.chain(policies.sizes()).chain([configs.size()]).chain(former).sum()
+    sizes.chain(policies.sizes()).chain([configs.size(), waypoint_configs.size()]).chain(former).sum()
 }
 
 proptest! {

@@ -71,7 +71,12 @@ fn readers_hear_of_what_concerns_them() {
         (*addresses.borrow(), *policies.borrow(), *configs.borrow())
     };
     let selected = Workload { authorization_policies: vec![PolicyKey::new("prod", "p")], ..workload("one") };
-    let config = ServiceConfig { key: key("web"), ports: BTreeMap::new(), subsets: Vec::new() };
+    let config = ServiceConfig {
+        key: key("web"),
+        ports: BTreeMap::new(),
+        subsets: Vec::new(),
+        security: Default::default(),
+    };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));
     assert!(Arc::ptr_eq(&before, &reader.snapshot()), "nothing changed");

@@ -13,7 +13,7 @@ fn details() -> RequestDetails {
         .unwrap();
     RequestDetails {
         start: SystemTime::UNIX_EPOCH + Duration::from_millis(1_460_751_420_310),
-        response_code_details: Some("via_upstream"),
+        response_code_details: Some("via_upstream".into()),
         upstream_service_time: Some(Duration::from_millis(3)),
         upstream_host: Some("10.0.0.2:8080".parse().unwrap()),
         upstream_cluster: Some("inbound-vip|80|http|web.prod.svc.cluster.local".to_owned()),

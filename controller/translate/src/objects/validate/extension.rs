@@ -5,6 +5,7 @@ use crate::objects::{
     IstioGatewaySpec, LabelSelector, RequestAuthenticationSpec, TargetRef, TelemetrySpec,
     TrafficExtensionSpec, WasmPluginSpec,
 };
+use crate::resources::check_key_set;
 
 /// What is in the way of an object being attached somewhere.
 pub(super) fn targets(
@@ -45,6 +46,15 @@ pub(super) fn request_authentication(spec: &RequestAuthenticationSpec, checks: &
         }
         for it in &rule.output_claim_to_headers {
             checks.header_name(format!("{path}.outputClaimToHeaders"), &it.header);
+            if it.claim.is_empty() {
+                checks.fail(format!("{path}.outputClaimToHeaders"), "claim is needed");
+            }
+        }
+        if let Some(it) = rule.output_payload_to_header.as_deref().filter(|it| !it.is_empty()) {
+            checks.header_name(format!("{path}.outputPayloadToHeader"), it);
+        }
+        if let Some(Err(reason)) = rule.jwks.as_deref().filter(|it| !it.is_empty()).map(check_key_set) {
+            checks.fail(format!("{path}.jwks"), reason);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Checks of AuthorizationPolicy and PeerAuthentication.
 
+use mesh_model::PathTemplate;
+
 use super::Checks;
 use crate::objects::{
     AuthorizationPolicySpec, Condition, Operation, PeerAuthenticationSpec, PolicyAction, PolicyRule, Source,
@@ -51,6 +53,14 @@ fn check_rule(rule: &PolicyRule, path: &str, checks: &mut Checks) {
                 format!("{path}.to[{at}].operation"),
                 "names nothing; leave out `to` to match everything",
             );
+        }
+        for (field, paths) in [("paths", &entry.operation.paths), ("notPaths", &entry.operation.not_paths)] {
+            for (place, text) in paths.iter().enumerate().filter(|(_, it)| PathTemplate::is_meant(it)) {
+                if let Err(error) = text.parse::<PathTemplate>() {
+                    let field = format!("{path}.to[{at}].operation.{field}[{place}]");
+                    checks.fail(field, format!("{text:?}: {error}"));
+                }
+            }
         }
     }
     for (at, condition) in rule.when.iter().enumerate() {

@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::security::security;
 use super::stream::stream_rule;
 use super::{host, labels, name, text};
 use crate::{
@@ -171,9 +172,6 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         let subset = |(name, labels): (Arc<str>, _)| Subset { name, labels };
         subsets.into_iter().map(subset).collect()
     });
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets).prop_map(|(key, ports, subsets)| ServiceConfig {
-        key,
-        ports,
-        subsets,
-    })
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security())
+        .prop_map(|(key, ports, subsets, security)| ServiceConfig { key, ports, subsets, security })
 }

@@ -1,0 +1,106 @@
+//! Random policies over requests, and random rules for tokens.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::{block, name, policy_key, text};
+use crate::{
+    Attribute, Condition, Pattern, PolicyAction, PolicyClause, PolicyRule, RequestPolicy, Security,
+    ServiceAccountMatch, TokenRule, WaypointConfig, WaypointKey,
+};
+
+fn attribute() -> impl Strategy<Value = Attribute> {
+    use Attribute::{
+        ConnectionSni, DestinationIp, DestinationPort, Host, Method, Path, RemoteIp, SourceIp,
+        SourceNamespace, SourcePrincipal, SourceServiceAccount, SourceTrustDomain, TokenAudience,
+        TokenPresenter, TokenPrincipal,
+    };
+    let plain = vec![
+        SourcePrincipal,
+        SourceNamespace,
+        SourceServiceAccount,
+        SourceTrustDomain,
+        SourceIp,
+        RemoteIp,
+        DestinationIp,
+        DestinationPort,
+        ConnectionSni,
+        Host,
+        Method,
+        Path,
+        TokenPrincipal,
+        TokenAudience,
+        TokenPresenter,
+    ];
+    prop_oneof![
+        4 => select(plain),
+        1 => name().prop_map(Attribute::Header),
+        1 => vec(text(), 1..3).prop_map(Attribute::TokenClaim),
+    ]
+}
+
+fn pattern() -> impl Strategy<Value = Pattern> {
+    let account = (text(), name()).prop_map(|(namespace, service_account)| {
+        Pattern::ServiceAccount(ServiceAccountMatch { namespace, service_account })
+    });
+    prop_oneof![
+        text().prop_map(Pattern::Exact),
+        text().prop_map(Pattern::Prefix),
+        text().prop_map(Pattern::Suffix),
+        Just(Pattern::Presence),
+        "(/([a-z]{0,2}|\\{\\*\\})){1,3}(/\\{\\*\\*\\}(/[a-z]{0,2})?)?"
+            .prop_map(|text| Pattern::Template(text.parse().unwrap())),
+        block().prop_map(Pattern::Block),
+        any::<u16>().prop_map(Pattern::Port),
+        account,
+    ]
+}
+
+fn policy() -> impl Strategy<Value = RequestPolicy> {
+    let condition = (attribute(), vec(pattern(), 0..3), vec(pattern(), 0..3))
+        .prop_map(|(attribute, any_of, none_of)| Condition { attribute, any_of, none_of });
+    let clause = vec(vec(condition, 0..3), 0..3).prop_map(|alternatives| PolicyClause { alternatives });
+    let rule = vec(clause, 0..3).prop_map(|clauses| PolicyRule { clauses });
+    let action = prop_oneof![
+        Just(PolicyAction::Allow),
+        Just(PolicyAction::Deny),
+        Just(PolicyAction::Audit),
+        text().prop_map(PolicyAction::Custom),
+    ];
+    (policy_key(), action, any::<bool>(), vec(rule, 0..3))
+        .prop_map(|(key, action, dry_run, rules)| RequestPolicy { key, action, dry_run, rules })
+}
+
+fn token_rule() -> impl Strategy<Value = TokenRule> {
+    let texts = || vec(text(), 0..3);
+    (
+        (name(), texts(), text(), vec((name(), text()), 0..3), texts(), texts()),
+        (any::<bool>(), option::of(name()), vec((name(), name()), 0..3), texts()),
+    )
+        .prop_map(|(what, made)| TokenRule {
+            issuer: what.0,
+            audiences: what.1,
+            keys: what.2,
+            from_headers: what.3,
+            from_params: what.4,
+            from_cookies: what.5,
+            forward_original: made.0,
+            payload_header: made.1,
+            claim_headers: made.2,
+            space_delimited_claims: made.3,
+        })
+}
+
+pub(super) fn security() -> impl Strategy<Value = Security> {
+    (vec(policy(), 0..3), vec(token_rule(), 0..3))
+        .prop_map(|(policies, token_rules)| Security { policies, token_rules })
+}
+
+pub(in crate::codec) fn waypoint_config() -> impl Strategy<Value = WaypointConfig> {
+    (text(), name(), security()).prop_map(|(namespace, gateway, security)| WaypointConfig {
+        key: WaypointKey { namespace, gateway },
+        security,
+    })
+}

@@ -1,0 +1,33 @@
+//! `adit.waypoint.v1.WaypointConfig`: what holds for everything that goes through a waypoint, both ways.
+
+use mesh_proto::adit::waypoint::v1 as proto;
+
+use super::DecodeError;
+use super::field::{at, named, parse_message};
+use super::security;
+use crate::{WaypointConfig, WaypointKey};
+
+/// The type URL of these resources.
+pub const TYPE_URL: &str = mesh_proto::type_urls::WAYPOINT_CONFIG;
+
+/// Reads a resource as it arrives on a discovery stream.
+pub fn from_bytes(bytes: &[u8]) -> Result<WaypointConfig, DecodeError> {
+    decode(parse_message(bytes)?)
+}
+
+/// The configuration a WaypointConfig resource describes.
+pub fn decode(wire: proto::WaypointConfig) -> Result<WaypointConfig, DecodeError> {
+    Ok(WaypointConfig {
+        key: WaypointKey::new(wire.namespace, named("gateway", &wire.gateway)?),
+        security: at("security", security::decode(wire.security))?,
+    })
+}
+
+/// A configuration as a WaypointConfig resource.
+pub fn encode(config: &WaypointConfig) -> proto::WaypointConfig {
+    proto::WaypointConfig {
+        namespace: config.key.namespace.to_string(),
+        gateway: config.key.gateway.to_string(),
+        security: security::encode(&config.security),
+    }
+}

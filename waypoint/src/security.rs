@@ -1,0 +1,95 @@
+//! What may be asked of a service, and through this waypoint: made ready once per change, found for every tunnel.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use mesh_authz::{Connection, asks_for_sni};
+use mesh_model::{RequestPolicy, Security, WaypointConfig};
+
+use crate::routes::ServiceRoutes;
+use crate::tokens::TokenCheck;
+use crate::tunnel::Tunnel;
+
+/// Policies and token rules with one target.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    policies: Vec<RequestPolicy>,
+    tokens: Vec<TokenCheck>,
+    asks_for_sni: bool,
+}
+
+impl Guard {
+    pub(crate) fn compile(security: &Security) -> Guard {
+        Guard {
+            policies: security.policies.clone(),
+            tokens: security.token_rules.iter().map(TokenCheck::compile).collect(),
+            asks_for_sni: asks_for_sni(&security.policies),
+        }
+    }
+}
+
+/// The guard of the whole waypoint. The configuration itself says whether it is still the right one.
+#[derive(Debug, Default)]
+pub(crate) struct GuardCache(Mutex<Option<(Arc<WaypointConfig>, Arc<Guard>)>>);
+
+impl GuardCache {
+    fn find(&self, config: &Arc<WaypointConfig>) -> Arc<Guard> {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((known, guard)) if Arc::ptr_eq(known, config) => guard.clone(),
+            _ => {
+                let guard = Arc::new(Guard::compile(&config.security));
+                *cached = Some((config.clone(), guard.clone()));
+                guard
+            }
+        }
+    }
+}
+
+/// Everything that guards what comes through a tunnel.
+pub(crate) struct Guards {
+    waypoint: Arc<Guard>,
+    service: Option<Arc<ServiceRoutes>>,
+}
+
+impl Guards {
+    /// Those of a tunnel now; none while the controller has not told what holds for this waypoint. What nobody has
+    /// judged must not pass.
+    pub(crate) fn find(tunnel: &Tunnel) -> Option<Guards> {
+        let worker = &tunnel.worker;
+        let snapshot = worker.reader.snapshot();
+        let config = snapshot.waypoint_config(&worker.me.gateway)?;
+        let service = tunnel.plan.service().and_then(|service| snapshot.service_config(&service.key));
+        Some(Guards {
+            waypoint: worker.guards.find(&config),
+            service: service.map(|config| worker.routes.find(&config)),
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Guard> + Clone {
+        [Some(&*self.waypoint), self.service.as_deref().map(|routes| &routes.guard)].into_iter().flatten()
+    }
+
+    pub(crate) fn policies(&self) -> impl Iterator<Item = &RequestPolicy> + Clone {
+        self.all().flat_map(|guard| &guard.policies)
+    }
+
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &TokenCheck> + Clone {
+        self.all().flat_map(|guard| &guard.tokens)
+    }
+
+    /// Whether a policy looks at the name a client asks for by TLS.
+    pub(crate) fn ask_for_sni(&self) -> bool {
+        self.all().any(|guard| guard.asks_for_sni)
+    }
+}
+
+/// A tunnel as policies see it. At a waypoint the destination is what the client addressed.
+pub(crate) fn connection_of(tunnel: &Tunnel) -> Connection<'_> {
+    let mut destination = tunnel.target;
+    destination.set_ip(destination.ip().to_canonical());
+    Connection {
+        source: tunnel.downstream.ip().to_canonical(),
+        source_identity: Some(&tunnel.identity),
+        destination,
+    }
+}
