@@ -34,14 +34,9 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
         "mesh-identity" => &["mesh-proto", "mesh-model"],
         "controller-translate" => &["mesh-model", "mesh-authz"],
         "mesh-state" => &["mesh-model", "mesh-xds"],
-        "mesh-hbone" => &[
-            "mesh-frames",
-            "mesh-model",
-            "mesh-identity",
-            "mesh-net",
-            "mesh-runtime",
-            "mesh-record",
-        ],
+        "mesh-hbone" => {
+            &["mesh-frames", "mesh-model", "mesh-identity", "mesh-net", "mesh-runtime", "mesh-record"]
+        }
         "mesh-testkit" | "ztunnel" | "waypoint" => &MESH,
         "ztunnel-agent" => &["mesh-proto", "mesh-net", "mesh-runtime"],
         "controller" => {

@@ -105,11 +105,7 @@ impl Connection {
             accepted: VecDeque::new(),
             send: SendWindow::new(WINDOW_AT_FIRST),
             receive: ReceiveWindow::new(settings.connection_window.max(WINDOW_AT_FIRST)),
-            peer: PeerSettings {
-                known: false,
-                streams: STREAMS_AT_FIRST,
-                stream_window: WINDOW_AT_FIRST,
-            },
+            peer: PeerSettings { known: false, streams: STREAMS_AT_FIRST, stream_window: WINDOW_AT_FIRST },
             goodbye: Goodbye::default(),
             liveness: Liveness::default(),
             driver: None,

@@ -90,15 +90,9 @@ impl Failure {
     }
 }
 
-async fn into_tunnel(
-    mut tcp: ReadHalf<'_>,
-    tunnel: &StreamRef,
-    counter: &AtomicU64,
-) -> Result<(), Failure> {
+async fn into_tunnel(mut tcp: ReadHalf<'_>, tunnel: &StreamRef, counter: &AtomicU64) -> Result<(), Failure> {
     loop {
-        let filled = poll_fn(|cx| {
-            tunnel.poll_fill(cx, |cx, place| poll_read(&mut tcp, cx, place))
-        });
+        let filled = poll_fn(|cx| tunnel.poll_fill(cx, |cx, place| poll_read(&mut tcp, cx, place)));
         match filled.await.map_err(Failure::from) {
             Ok(Filled::Part(taken)) => count(counter, taken),
             Ok(Filled::Full(taken)) => {

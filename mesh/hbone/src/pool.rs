@@ -219,8 +219,7 @@ impl Shared {
         };
         slot.connections.retain(Pooled::takes_tunnels);
         let most = self.settings.pooled_streams;
-        let room =
-            |pooled: &&Pooled| pooled.usage.streams() < most.min(pooled.asker.stream_limit());
+        let room = |pooled: &&Pooled| pooled.usage.streams() < most.min(pooled.asker.stream_limit());
         if let Some(pooled) = slot.connections.iter().find(room) {
             let lease = Lease::new(&pooled.usage);
             return Found::Room(pooled.clone(), lease);

@@ -87,7 +87,10 @@ fn data_comes_in_parts_and_its_padding_counts() {
 #[test]
 fn what_no_frame_can_be_is_an_error() {
     let cases: Vec<(Vec<u8>, Reason)> = vec![
-        (Head { length: 2 << 20, kind: Kind::DATA, flags: 0, stream: 1 }.write().to_vec(), Reason::FRAME_SIZE_ERROR),
+        (
+            Head { length: 2 << 20, kind: Kind::DATA, flags: 0, stream: 1 }.write().to_vec(),
+            Reason::FRAME_SIZE_ERROR,
+        ),
         (raw(0, 0, 0, b"x"), Reason::PROTOCOL_ERROR),
         (raw(0, PADDED, 1, b""), Reason::FRAME_SIZE_ERROR),
         (raw(0, PADDED, 1, b"\x05abc"), Reason::PROTOCOL_ERROR),
@@ -111,7 +114,12 @@ fn what_no_frame_can_be_is_an_error() {
     ];
     for (bytes, reason) in cases {
         for piece in [1, bytes.len()] {
-            assert_eq!(read(&bytes, piece).unwrap_err().reason, reason, "{:?}", &bytes[..bytes.len().min(20)]);
+            assert_eq!(
+                read(&bytes, piece).unwrap_err().reason,
+                reason,
+                "{:?}",
+                &bytes[..bytes.len().min(20)]
+            );
         }
     }
 }
@@ -121,7 +129,10 @@ fn a_long_header_block_is_written_in_frames_every_peer_takes() {
     let mut bytes = Vec::new();
     write::headers(&mut bytes, 1, &[7; 40_000], true);
     assert_eq!(bytes.len(), 40_000 + 3 * HEAD);
-    assert_eq!(read(&bytes, 1000).unwrap(), [Frame::Headers { stream: 1, block: vec![7; 40_000].into(), end: true }]);
+    assert_eq!(
+        read(&bytes, 1000).unwrap(),
+        [Frame::Headers { stream: 1, block: vec![7; 40_000].into(), end: true }]
+    );
 }
 
 proptest! {

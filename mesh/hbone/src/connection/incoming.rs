@@ -74,7 +74,8 @@ impl Incoming {
             return Ok(Some(Piece::Bytes(bytes)));
         };
         while !self.closed {
-            let Some(length) = find_record(&self.buffer)?.filter(|length| *length <= self.buffer.len()) else {
+            let Some(length) = find_record(&self.buffer)?.filter(|length| *length <= self.buffer.len())
+            else {
                 break;
             };
             match opener.open(self.buffer.split_to(length))? {

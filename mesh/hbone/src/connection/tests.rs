@@ -103,7 +103,11 @@ async fn what_breaks_the_connection_is_named_in_its_goodbye() {
         ("an unreadable block", frame(1, 4, 1, &[0xff; 20]), Reason::COMPRESSION_ERROR),
         ("a frame size nobody has", frame(4, 0, 0, &[0, 5, 0, 0, 0, 1]), Reason::PROTOCOL_ERROR),
         ("a stream window too large", frame(4, 0, 0, &[0, 4, 0xff, 0, 0, 0]), Reason::FLOW_CONTROL_ERROR),
-        ("an endless block", [frame(1, 0, 1, b""), frame(9, 0, 1, b"").repeat(50)].concat(), Reason::ENHANCE_YOUR_CALM),
+        (
+            "an endless block",
+            [frame(1, 0, 1, b""), frame(9, 0, 1, b"").repeat(50)].concat(),
+            Reason::ENHANCE_YOUR_CALM,
+        ),
     ];
     for (what, bytes, reason) in cases {
         let mut peer = Peer::new(Settings::default()).await;
@@ -135,8 +139,7 @@ async fn what_breaks_a_stream_ends_no_other() {
 
 #[tokio::test]
 async fn more_than_the_connections_window_ends_it() {
-    let settings =
-        Settings { stream_window: 1 << 20, connection_window: 1 << 16, ..Settings::default() };
+    let settings = Settings { stream_window: 1 << 20, connection_window: 1 << 16, ..Settings::default() };
     let mut peer = Peer::new(settings).await;
     peer.say(&[open(1), frame(0, 0, 1, &[0; 60_000]), frame(0, 0, 1, &[0; 60_000])].concat()).await;
     assert_eq!(peer.farewell().await, Reason::FLOW_CONTROL_ERROR);
@@ -144,8 +147,7 @@ async fn more_than_the_connections_window_ends_it() {
 
 #[tokio::test]
 async fn data_of_streams_that_are_gone_does_not_use_up_the_connection() {
-    let settings =
-        Settings { stream_window: 1 << 16, connection_window: 1 << 17, ..Settings::default() };
+    let settings = Settings { stream_window: 1 << 16, connection_window: 1 << 17, ..Settings::default() };
     let mut peer = Peer::new(settings).await;
     for n in 0..40 {
         let stream = 2 * n + 1;

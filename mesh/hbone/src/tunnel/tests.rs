@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::testing::{Certificates, SOON, request};
 use crate::client::{Asker, Failure};
+use crate::testing::{Certificates, SOON, request};
 use crate::{Incoming, Settings, serve};
 
 /// Opens tunnels of one connection; both ends of each.
