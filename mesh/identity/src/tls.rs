@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::authority::ServerCertificate;
 use crate::certificate::Certificate;
-use crate::provider::{Profile, provider};
+use crate::provider::{KEYS_MAY_LEAVE, Profile, provider};
 use verify::{DestinationVerifier, SourceVerifier};
 
 pub use verify::PeerError;
@@ -26,6 +26,7 @@ pub(crate) use verify::identity_of;
 const ALPN_H2: &[u8] = b"h2";
 
 /// The configuration of the end that accepts: it wants a certificate of its own trust domain (HB-21).
+/// Its `enable_secret_extraction`, as that of [`client_config`], says whether records may be sealed outside of rustls.
 pub fn server_config(certificate: &Certificate) -> Arc<ServerConfig> {
     Arc::clone(&certificate.server)
 }
@@ -96,8 +97,7 @@ pub(crate) fn build_server(
     // A resumed session would skip the check of a certificate that may have been replaced or revoked.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    // For who seals records himself; otherwise the keys stay where they are.
-    config.enable_secret_extraction = true;
+    config.enable_secret_extraction = KEYS_MAY_LEAVE;
     Ok(config)
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn build_client(
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
-    config.enable_secret_extraction = true;
+    config.enable_secret_extraction = KEYS_MAY_LEAVE;
     Ok(config)
 }
 
