@@ -141,33 +141,9 @@ impl FrameReader {
                         return Ok(Some(frame));
                     }
                 }
-                State::PadLength(head) => {
-                    if !input.has_remaining() {
-                        return Ok(None);
-                    }
-                    let (stream, length, end) = (head.stream, head.length, head.has(END_STREAM));
-                    let padding = u32::from(input.get_u8());
-                    let left = (length - 1)
-                        .checked_sub(padding)
-                        .ok_or(ProtocolError::protocol("padding longer than its frame"))?;
-                    self.state = State::Data { stream, left, padding, end };
-                    // The length of the padding is part of it.
-                    let nothing_else = left + padding == 0;
-                    return Ok(Some(self.data_of(stream, Bytes::new(), 1, end && nothing_else)));
-                }
-                State::Data { stream, left, padding, end } => {
-                    let (stream, end) = (*stream, *end);
-                    if !input.has_remaining() {
-                        return Ok(None);
-                    }
-                    let data = input.split_to(part(input, *left));
-                    *left -= length(&data);
-                    let padded = part(input, *padding);
-                    input.advance(padded);
-                    *padding -= length_of(padded);
-                    let done = *left + *padding == 0;
-                    let counted = length(&data) + length_of(padded);
-                    return Ok(Some(self.data_of(stream, data, counted, end && done)));
+                State::PadLength(_) | State::Data { .. } => {
+                    let has_some = input.has_remaining();
+                    return has_some.then(|| self.part_of_data(input)).transpose();
                 }
                 State::Whole { head, payload } => {
                     let missing = head.length as usize - payload.len();
@@ -192,6 +168,35 @@ impl FrameReader {
                     self.state = BEGIN;
                 }
             }
+        }
+    }
+
+    /// What has come of a DATA frame: its padding's length, or its payload and its padding.
+    fn part_of_data(&mut self, input: &mut Bytes) -> Result<Frame, ProtocolError> {
+        match &mut self.state {
+            State::PadLength(head) => {
+                let (stream, length, end) = (head.stream, head.length, head.has(END_STREAM));
+                let padding = u32::from(input.get_u8());
+                let left = (length - 1)
+                    .checked_sub(padding)
+                    .ok_or(ProtocolError::protocol("padding longer than its frame"))?;
+                self.state = State::Data { stream, left, padding, end };
+                // The length of the padding is part of it.
+                let nothing_else = left + padding == 0;
+                Ok(self.data_of(stream, Bytes::new(), 1, end && nothing_else))
+            }
+            State::Data { stream, left, padding, end } => {
+                let (stream, end) = (*stream, *end);
+                let data = input.split_to(part(input, *left));
+                *left -= length(&data);
+                let padded = part(input, *padding);
+                input.advance(padded);
+                *padding -= length_of(padded);
+                let done = *left + *padding == 0;
+                let counted = length(&data) + length_of(padded);
+                Ok(self.data_of(stream, data, counted, end && done))
+            }
+            _ => Err(ProtocolError { reason: Reason::INTERNAL_ERROR, what: "no DATA frame is being read" }),
         }
     }
 
@@ -299,7 +304,7 @@ fn check(head: Head) -> Result<(), ProtocolError> {
         Kind::PRIORITY => (on_stream, head.length == 5),
         Kind::RST_STREAM => (on_stream, head.length == 4),
         Kind::SETTINGS if head.has(ACK) => (!on_stream, head.length == 0),
-        Kind::SETTINGS => (!on_stream, head.length % 6 == 0),
+        Kind::SETTINGS => (!on_stream, head.length.is_multiple_of(6)),
         Kind::PING => (!on_stream, head.length == 8),
         Kind::GOAWAY => (!on_stream, head.length >= 8),
         Kind::WINDOW_UPDATE => (true, head.length == 4),

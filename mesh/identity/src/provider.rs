@@ -50,6 +50,10 @@ fn backend() -> CryptoProvider {
     boring_rustls_provider::provider()
 }
 
+/// Whether traffic keys may be handed to a record layer outside of rustls. It seals with aws-lc, and who chose
+/// BoringSSL wants nothing sealed by anybody else.
+pub(crate) const KEYS_MAY_LEAVE: bool = cfg!(not(feature = "boring"));
+
 fn restricted(mut provider: CryptoProvider, post_quantum_only: bool) -> CryptoProvider {
     let rank = |suite| SUITES.iter().position(|known| *known == suite);
     provider.cipher_suites.retain(|suite| rank(suite.suite()).is_some());

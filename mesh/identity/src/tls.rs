@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::authority::ServerCertificate;
 use crate::certificate::Certificate;
-use crate::provider::{Profile, provider};
+use crate::provider::{KEYS_MAY_LEAVE, Profile, provider};
 use crate::revocation::PeerCheck;
 use verify::{DestinationVerifier, SourceVerifier};
 
@@ -27,6 +27,7 @@ pub(crate) use verify::identity_of;
 const ALPN_H2: &[u8] = b"h2";
 
 /// The configuration of the end that accepts: it wants a certificate of its own trust domain (HB-21).
+/// Its `enable_secret_extraction`, as that of [`client_config`], says whether records may be sealed outside of rustls.
 pub fn server_config(certificate: &Certificate) -> Arc<ServerConfig> {
     Arc::clone(&certificate.server)
 }
@@ -43,7 +44,7 @@ pub fn client_config(certificate: &Certificate, expected: &[Identity]) -> Arc<Cl
 /// Whether the keys of such connections can be had, for records of our own
 /// (`mesh-record`): of TLS 1.3 only, and not from BoringSSL.
 pub fn gives_keys(certificate: &Certificate) -> bool {
-    !cfg!(feature = "boring") && certificate.profile.versions() == [&rustls::version::TLS13]
+    KEYS_MAY_LEAVE && certificate.profile.versions() == [&rustls::version::TLS13]
 }
 
 /// What rustls wants to be told as the server's name; it is neither sent nor checked.
@@ -105,8 +106,7 @@ pub(crate) fn build_server(
     // A resumed session would skip the check of a certificate that may have been replaced or revoked.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    // For who seals records himself; otherwise the keys stay where they are.
-    config.enable_secret_extraction = true;
+    config.enable_secret_extraction = KEYS_MAY_LEAVE;
     Ok(config)
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn build_client(
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_sni = false;
-    config.enable_secret_extraction = true;
+    config.enable_secret_extraction = KEYS_MAY_LEAVE;
     Ok(config)
 }
 

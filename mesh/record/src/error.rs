@@ -65,3 +65,27 @@ impl From<RecordError> for io::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_alert_and_its_kind() {
+        let bad = RecordError::bad(AlertDescription::RecordOverflow, "too much");
+        let failed = RecordError::Cryptography(rustls::Error::EncryptError);
+        let heard = RecordError::PeerAlert(AlertDescription::UnknownCA);
+        for (error, alert, kind) in [
+            (bad, Some(AlertDescription::RecordOverflow), io::ErrorKind::InvalidData),
+            (failed, Some(AlertDescription::InternalError), io::ErrorKind::Other),
+            // Who gave up is owed nothing.
+            (heard, None, io::ErrorKind::InvalidData),
+            (RecordError::Worn, None, io::ErrorKind::Other),
+            (RecordError::Closed, None, io::ErrorKind::NotConnected),
+            (RecordError::WrongLength(3), None, io::ErrorKind::InvalidInput),
+        ] {
+            assert_eq!(error.alert_owed(), alert, "{error}");
+            assert_eq!(io::Error::from(error.clone()).kind(), kind, "{error}");
+        }
+    }
+}

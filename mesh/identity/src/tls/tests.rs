@@ -30,6 +30,14 @@ async fn hb_01_both_ends_prove_who_they_are_over_tls_1_3_and_h2() {
     assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), NamedGroup::X25519MLKEM768);
 }
 
+#[test]
+fn traffic_keys_leave_rustls_unless_boringssl_has_to_seal() {
+    let web = held(&authority(), "web");
+    let expected = cfg!(not(feature = "boring"));
+    assert_eq!(server_config(&web).enable_secret_extraction, expected);
+    assert_eq!(client_config(&web, &[workload("db")]).enable_secret_extraction, expected);
+}
+
 #[tokio::test]
 async fn sessions_are_not_resumed() {
     let authority = authority();
