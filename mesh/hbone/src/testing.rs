@@ -71,7 +71,9 @@ impl Certificates {
     }
 
     /// The same, but at `web` rustls alone: for the oracle to speak over.
-    pub(crate) async fn from_oracle(&self) -> (client::TlsStream<DuplexStream>, TlsStream<DuplexStream>) {
+    pub(crate) async fn with_client_oracle(
+        &self,
+    ) -> (client::TlsStream<DuplexStream>, TlsStream<DuplexStream>) {
         let (near, far) = tokio::io::duplex(256 * 1024);
         let (web, db) = (self.of(&workload("web")), self.of(&workload("db")));
         let connector = TlsConnector::from(tls::client_config(&web, &[workload("db")]));
@@ -81,7 +83,9 @@ impl Certificates {
     }
 
     /// The same at `db`.
-    pub(crate) async fn to_oracle(&self) -> (TlsStream<DuplexStream>, server::TlsStream<DuplexStream>) {
+    pub(crate) async fn with_server_oracle(
+        &self,
+    ) -> (TlsStream<DuplexStream>, server::TlsStream<DuplexStream>) {
         let (near, far) = tokio::io::duplex(256 * 1024);
         let (web, db) = (self.of(&workload("web")), self.of(&workload("db")));
         let expected = [workload("db")];

@@ -12,7 +12,7 @@ use crate::testing::{Certificates, frame, random_frames, request};
 async fn oracle(
     status: StatusCode,
 ) -> (TlsStream<DuplexStream>, tokio::sync::mpsc::Receiver<http::request::Parts>) {
-    let (near, far) = Certificates::new().to_oracle().await;
+    let (near, far) = Certificates::new().with_server_oracle().await;
     let (saw, seen) = tokio::sync::mpsc::channel(8);
     tokio::spawn(async move {
         let mut connection = h2::server::handshake(far).await.unwrap();
@@ -68,7 +68,7 @@ async fn hb_10_anything_but_200_is_no_tunnel() {
 /// The frames of the client's greeting: its settings and the connection's window.
 #[tokio::test]
 async fn hb_19_the_settings_are_those_of_the_contract() {
-    let (near, mut far) = Certificates::new().to_oracle().await;
+    let (near, mut far) = Certificates::new().with_server_oracle().await;
     tokio::spawn(async move {
         let (_asker, mut driver) = Asker::new(near.into_secured(), &Settings::default());
         let _ = poll_fn(|cx| driver.poll(cx)).await;
@@ -95,7 +95,7 @@ async fn hb_19_the_settings_are_those_of_the_contract() {
 
 #[tokio::test(start_paused = true)]
 async fn hb_18_a_silent_server_ends_its_tunnels() {
-    let (near, far) = Certificates::new().to_oracle().await;
+    let (near, far) = Certificates::new().with_server_oracle().await;
     let (stop, mut stopped) = tokio::sync::oneshot::channel();
     // Answers one request, then no longer looks at the connection.
     let server = tokio::spawn(async move {
@@ -121,7 +121,7 @@ async fn hb_18_a_silent_server_ends_its_tunnels() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_answer_is_given_up() {
-    let (near, far) = Certificates::new().to_oracle().await;
+    let (near, far) = Certificates::new().with_server_oracle().await;
     tokio::spawn(async move {
         let mut connection: h2::server::Connection<_, Bytes> = h2::server::handshake(far).await.unwrap();
         let mut kept = Vec::new();
@@ -135,7 +135,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
 
 #[tokio::test]
 async fn a_server_that_speaks_something_else_is_an_error() {
-    let (near, mut far) = Certificates::new().to_oracle().await;
+    let (near, mut far) = Certificates::new().with_server_oracle().await;
     tokio::spawn(async move {
         far.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
         far.flush().await.unwrap();
@@ -148,7 +148,7 @@ async fn a_server_that_speaks_something_else_is_an_error() {
 #[tokio::test]
 async fn frames_of_chance_end_a_tunnel_at_worst() {
     for _ in 0..100 {
-        let (near, mut far) = Certificates::new().to_oracle().await;
+        let (near, mut far) = Certificates::new().with_server_oracle().await;
         let server = tokio::spawn(async move {
             far.write_all(&[&frame(4, 0, 0, &[])[..], &random_frames()].concat()).await.unwrap();
             far.flush().await.unwrap();

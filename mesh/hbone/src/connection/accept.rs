@@ -116,15 +116,16 @@ impl State {
     }
 
     fn receive_request(&mut self, connection: &Arc<Connection>, id: u32, fields: Fields, end: bool) {
-        let connect = fields.method == Some(Method::CONNECT);
+        let malformed =
+            fields.malformed || (fields.describes_resource && fields.method == Some(Method::CONNECT));
         if self.goodbye.is_final() || self.streams.open() >= self.limits.streams {
             return self.reset(id, Reason::REFUSED_STREAM);
         }
         let too_large = fields.size > self.limits.headers;
         let method = match fields.method {
-            Some(method) if !fields.malformed && !(connect && fields.describes_resource) => method,
+            Some(method) if !malformed => method,
             // It may be beyond what was looked at.
-            None if too_large && !fields.malformed => Method::CONNECT,
+            None if too_large && !malformed => Method::CONNECT,
             _ => return self.reset(id, Reason::PROTOCOL_ERROR),
         };
         let mut stream = Stream::new(self.peer.stream_window, self.limits.stream_window, true);

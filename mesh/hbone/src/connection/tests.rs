@@ -32,7 +32,7 @@ fn open(stream: u32) -> Vec<u8> {
 
 impl Peer {
     async fn new(settings: Settings) -> Self {
-        let (mut carrier, far) = Certificates::new().from_oracle().await;
+        let (mut carrier, far) = Certificates::new().with_client_oracle().await;
         let (trigger, watcher) = drain::channel();
         tokio::spawn(async move { serve(far, &settings, watcher, hold).await });
         carrier.write_all(&[PREFACE, &frame(4, 0, 0, &[])].concat()).await.unwrap();

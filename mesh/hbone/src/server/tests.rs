@@ -23,7 +23,7 @@ struct Served {
 }
 
 async fn served(settings: Settings) -> (Client, Served) {
-    let (near, far) = Certificates::new().from_oracle().await;
+    let (near, far) = Certificates::new().with_client_oracle().await;
     let (trigger, watcher) = drain::channel();
     let handled = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&handled);
@@ -177,7 +177,7 @@ async fn frames_of_chance_end_the_connection_at_worst() {
 
 #[tokio::test]
 async fn requests_given_up_at_once_do_not_pile_up() {
-    let (near, far) = Certificates::new().from_oracle().await;
+    let (near, far) = Certificates::new().with_client_oracle().await;
     let (_trigger, watcher) = drain::channel();
     let (handled, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
     let (counter, open) = (Arc::clone(&handled), Arc::clone(&gate));
