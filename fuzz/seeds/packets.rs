@@ -18,7 +18,7 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
 pub(crate) fn seeds() -> Vec<Seed> {
-    [proxy_headers(), zds_packets(), client_frames(), server_frames()].concat()
+    [proxy_headers(), zds_packets(), client_frames(), server_frames(), framing()].concat()
 }
 
 fn proxy_headers() -> Vec<Seed> {
@@ -51,6 +51,31 @@ fn zds_packets() -> Vec<Seed> {
         ("zds", "keep", packet(0, Payload::Keep(zds::KeepWorkload { uid: uid() }))),
         ("zds", "delete", packet(0, Payload::Del(zds::DelWorkload { uid: uid() }))),
         ("zds", "snapshot_sent", packet(0, Payload::SnapshotSent(zds::SnapshotSent {}))),
+    ]
+}
+
+/// Frames with the length of the pieces they are read in before them, and header blocks apart from frames.
+fn framing() -> Vec<Seed> {
+    let block = [header(":method", "CONNECT"), header(":authority", "10.0.0.2:80")].concat();
+    let (first, rest) = block.split_at(block.len() / 2);
+    let frames = [
+        frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]),
+        frame(HEADERS, 0, 1, first),
+        frame(9, END_HEADERS, 1, rest),
+        frame(DATA, 8, 1, &[&[3][..], b"padded", &[0; 3]].concat()),
+        frame(DATA, END_STREAM, 1, b"end"),
+    ]
+    .concat();
+    // Remembered, named by its number, in Huffman's code, and after the table was made smaller.
+    let remembered = [
+        &[0x40, 1, b'a', 2, b'b', b'b', 0xbe][..],
+        &[0x84, 0x41, 0x8c, 0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4],
+    ]
+    .concat();
+    vec![
+        ("frame_reader", "pieces", [&[5][..], &frames].concat()),
+        ("header_block", "request", block),
+        ("header_block", "remembered", [&remembered[..], &[0xff, 0x3f, 0x27, 0xbe]].concat()),
     ]
 }
 
