@@ -9,7 +9,8 @@ read -ra helm_args <<<"${HELM_ARGS-}"
 
 # Runs a command where the cluster can be reached.
 reach() {
-  if [[ $E2E_OWN == yes ]]; then "$cluster/enter.sh" "$@"; else "$@"; fi
+  # `command`: kubectl and helm are functions here, which come back to this one.
+  if [[ $E2E_OWN == yes ]]; then "$cluster/enter.sh" "$@"; else command "$@"; fi
 }
 kubectl() { reach kubectl "$@"; }
 helm() { reach helm "$@"; }
