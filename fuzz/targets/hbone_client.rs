@@ -7,7 +7,7 @@ use std::time::Duration;
 use adit_fuzz::wire::Wire;
 use adit_fuzz::{frames, runtime};
 use libfuzzer_sys::fuzz_target;
-use mesh_hbone::{ConnectRequest, Settings, fuzzing};
+use mesh_hbone::{ConnectRequest, Settings, connect_unpooled, fuzzing};
 use mesh_model::Identity;
 use tokio::io::AsyncReadExt;
 
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
         let peer = Identity::new("cluster.local", "default", "db");
         let settings = Settings::default();
         let exchange = async {
-            let connected = fuzzing::connect_decrypted(wire, peer, &settings, &request).await;
+            let connected = connect_unpooled(fuzzing::decrypted(wire, peer), &settings, &request).await;
             let Ok((mut tunnel, info)) = connected else { return };
             assert!(info.baggage.len() <= 32);
             let mut arrived = Vec::new();

@@ -7,7 +7,8 @@ use std::time::Duration;
 use adit_fuzz::wire::Wire;
 use adit_fuzz::{frames, runtime};
 use libfuzzer_sys::fuzz_target;
-use mesh_hbone::{Incoming, Settings, StatusCode, fuzzing};
+use mesh_hbone::{Incoming, Settings, StatusCode, fuzzing, serve};
+use mesh_model::Identity;
 use mesh_runtime::drain;
 
 fuzz_target!(|data: &[u8]| {
@@ -16,7 +17,8 @@ fuzz_target!(|data: &[u8]| {
     runtime::run(async {
         let (_trigger, watcher) = drain::channel();
         let settings = Settings::default();
-        let served = fuzzing::serve_decrypted(wire, &settings, watcher, answer);
+        let peer = Identity::new("cluster.local", "default", "web");
+        let served = serve(fuzzing::decrypted(wire, peer), &settings, watcher, answer);
         // Whatever is wrong with it: the other end is gone, so this one goes, too.
         let _ = tokio::time::timeout(Duration::from_hours(1), served).await.unwrap();
     });

@@ -30,7 +30,7 @@ use hyper::upgrade::OnUpgrade;
 use mesh_telemetry::RequestFlags;
 use tokio::time::Instant;
 
-use crate::routes::{Action, Backend, PathMatched, Rule, Subject, Verdict};
+use crate::routes::{Action, Backend, PathMatched, Rule, ServiceRoutes, Subject, Verdict};
 use crate::tunnel::Tunnel;
 use crate::upstream::Answer;
 use attempts::Outgoing;
@@ -60,8 +60,9 @@ pub(crate) async fn answer(tunnel: Arc<Tunnel>, mut request: Request<Incoming>) 
     let routed = async {
         normalise::normalise(&mut head, kind)?;
         request_id::ensure(&mut head.headers);
-        let permit = authorize::authorize(&tunnel, &mut head)?;
-        let (rule, matched) = route(&tunnel, &head)?;
+        let guards = authorize::find_guards(&tunnel)?;
+        let permit = authorize::authorize(&tunnel, &guards, &mut head)?;
+        let (rule, matched) = route(&tunnel, guards.routes(), &head)?;
         exchange.routed(&rule.name);
         let fault = fault::throw(&rule.fault);
         exchange.flag(fault.flags());
@@ -97,15 +98,16 @@ pub(crate) async fn answer(tunnel: Arc<Tunnel>, mut request: Request<Incoming>) 
 
 /// The rule that takes a request: the first that matches (GW-36), or the one
 /// that sends what nobody governs to where it was going.
-fn route(tunnel: &Tunnel, head: &Parts) -> Result<(Arc<Rule>, PathMatched), Reply> {
+fn route(
+    tunnel: &Tunnel,
+    routes: Option<&ServiceRoutes>,
+    head: &Parts,
+) -> Result<(Arc<Rule>, PathMatched), Reply> {
     let straight = || Ok((tunnel.straight.clone(), PathMatched::Whole));
-    let snapshot = tunnel.worker.reader.snapshot();
-    let Some(config) = tunnel.plan.service().and_then(|service| snapshot.service_config(&service.key)) else {
-        return straight();
-    };
+    let Some(routes) = routes else { return straight() };
     let source_namespace = Some(&*tunnel.identity.namespace);
     let subject = Subject { head, source_namespace, service_port: tunnel.target.port() };
-    match tunnel.worker.routes.find(&config).judge(subject) {
+    match routes.judge(subject) {
         Verdict::Rule(rule, matched) => Ok((rule, matched)),
         Verdict::Ungoverned => straight(),
         Verdict::NoMatch => {

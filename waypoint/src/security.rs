@@ -65,6 +65,11 @@ impl Guards {
         })
     }
 
+    /// Where the requests of the tunnel's service go, as of the same moment; none if it has no configuration.
+    pub(crate) fn routes(&self) -> Option<&ServiceRoutes> {
+        self.service.as_deref()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Guard> + Clone {
         [Some(&*self.waypoint), self.service.as_deref().map(|routes| &routes.guard)].into_iter().flatten()
     }

@@ -212,20 +212,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let peer = tls.peer_identity().clone();
-    connect_secured(tls.into_secured(), peer, settings, request).await
-}
-
-/// The same over whatever carries the bytes.
-pub(crate) async fn connect_secured<C>(
-    secured: Secured<C>,
-    peer: Identity,
-    settings: &Settings,
-    request: &ConnectRequest,
-) -> Result<(TunnelStream, ResponseInfo), ConnectError>
-where
-    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (asker, driver) = Asker::new(secured, settings);
+    let (asker, driver) = Asker::new(tls.into_secured(), settings);
     let (connection, driven, name) = (asker.connection(), settings.clone(), peer.clone());
     tokio::spawn(async move { drive(driver, &connection, &driven, name).await });
     let (stream, answer) = asker.request(request, settings).await.map_err(Failure::into_error)?;

@@ -13,7 +13,7 @@ use crate::connection::{Driver, Request, Role, StreamRef, peer_silent};
 use crate::error::ServeError;
 use crate::request::ConnectRequest;
 use crate::settings::Settings;
-use crate::tls::{Secured, TlsStream};
+use crate::tls::TlsStream;
 use crate::tunnel::{Place, TunnelStream};
 
 /// Serves a connection until the peer ends it, it fails, or the drain does it:
@@ -30,22 +30,7 @@ where
     H: Fn(Incoming) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    serve_secured(tls.into_secured(), settings, drain, handler).await
-}
-
-/// The same over whatever carries the bytes.
-pub(crate) async fn serve_secured<C, H, F>(
-    secured: Secured<C>,
-    settings: &Settings,
-    drain: DrainWatcher,
-    handler: H,
-) -> Result<(), ServeError>
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    H: Fn(Incoming) -> F,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (mut driver, connection) = Driver::new(Role::Server, secured, settings);
+    let (mut driver, connection) = Driver::new(Role::Server, tls.into_secured(), settings);
     let silent = peer_silent(&connection, settings);
     let late = async {
         tokio::time::sleep(settings.handshake_timeout).await;

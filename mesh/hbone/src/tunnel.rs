@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::{FillError, Filled, StreamRef};
@@ -50,14 +49,7 @@ impl AsyncRead for TunnelStream {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let Some(chunk) = ready!(self.stream.poll_chunk(cx)) else { return Poll::Ready(Ok(())) };
-        let mut chunk = chunk?;
-        let taken = chunk.len().min(buffer.remaining());
-        buffer.put_slice(&chunk[..taken]);
-        chunk.advance(taken);
-        self.stream.unread(chunk);
-        self.stream.release(taken);
-        Poll::Ready(Ok(()))
+        self.stream.poll_read(cx, buffer).map_err(Into::into)
     }
 }
 

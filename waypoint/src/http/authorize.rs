@@ -15,19 +15,23 @@ use crate::security::{Guards, connection_of};
 use crate::tokens::{self, JwtError};
 use crate::tunnel::Tunnel;
 
-/// Judges a request, and makes of its tokens what backends are told of them.
-pub(super) fn authorize(tunnel: &Tunnel, head: &mut Parts) -> Result<Permit, Reply> {
-    let Some(guards) = Guards::find(tunnel) else {
+/// What guards a request, and where it may go: found once, so that it is routed by what it was judged by.
+pub(super) fn find_guards(tunnel: &Tunnel) -> Result<Guards, Reply> {
+    Guards::find(tunnel).ok_or_else(|| {
         let reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, "waypoint_not_configured");
-        return Err(reply.with_body("no policy has reached this waypoint yet"));
-    };
+        reply.with_body("no policy has reached this waypoint yet")
+    })
+}
+
+/// Judges a request, and makes of its tokens what backends are told of them.
+pub(super) fn authorize(tunnel: &Tunnel, guards: &Guards, head: &mut Parts) -> Result<Permit, Reply> {
     let token = if guards.tokens().next().is_some() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         tokens::check(guards.tokens(), head, now).map_err(|error| unauthenticated(error, head))?
     } else {
         None
     };
-    permit(tunnel, &guards, head, token.as_ref())
+    permit(tunnel, guards, head, token.as_ref())
 }
 
 fn permit(tunnel: &Tunnel, guards: &Guards, head: &Parts, token: Option<&Token>) -> Result<Permit, Reply> {

@@ -3,11 +3,12 @@
 
 use std::io::{self, IoSliceMut};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use mesh_frames::{Reason, encode_status};
+use tokio::io::ReadBuf;
 
 use super::{Connection, Role, State};
 use crate::error::Broken;
@@ -83,40 +84,32 @@ impl StreamRef {
     /// The next bytes as they came, `None` at the end. They count against the
     /// window until they are [released](Self::release).
     pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
-        let mut state = self.connection.lock();
-        let State { streams, broken, .. } = &mut *state;
-        let Some(stream) = streams.find(self.id) else { return Poll::Ready(Some(Err(Broken::Closed))) };
-        if let Some(chunk) = stream.received.pop() {
-            return Poll::Ready(Some(Ok(chunk)));
-        }
-        if stream.remote_ended {
-            return Poll::Ready(None);
-        }
-        match stream.broken.as_ref().or(broken.as_ref()) {
-            // After a complete answer, this says that no more is wanted (RFC 9113 §8.1).
-            Some(Broken::Reset(Reason::NO_ERROR)) => Poll::Ready(None),
-            Some(why) => Poll::Ready(Some(Err(why.clone()))),
-            None => wait(&mut stream.reader, cx),
-        }
-    }
-
-    /// Puts back what a smaller read left over.
-    pub(crate) fn unread(&self, rest: Bytes) {
-        if let Some(stream) = self.connection.lock().streams.find(self.id) {
-            stream.received.unread(rest);
-        }
+        self.connection.lock().poll_chunk(self.id, cx)
     }
 
     /// Lets the far end send this much more.
     pub(crate) fn release(&self, taken: usize) {
+        self.connection.lock().release_taken(self.id, taken);
+    }
+
+    /// Reads as much of the next bytes as there is place for, and lets the far end
+    /// send as much again. Nothing at the end.
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        place: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Broken>> {
         let mut state = self.connection.lock();
-        let Some(stream) = state.streams.find(self.id) else { return };
-        // Chunks are parts of frames, whose lengths have 24 bits.
-        let taken = u32::try_from(taken).unwrap_or(u32::MAX).min(stream.unreleased);
-        stream.unreleased -= taken;
-        let told = stream.receive.release(taken).filter(|_| !stream.remote_ended && stream.broken.is_none());
-        state.allow(self.id, told);
-        state.release(taken);
+        let Some(chunk) = ready!(state.poll_chunk(self.id, cx)) else { return Poll::Ready(Ok(())) };
+        let mut chunk = chunk?;
+        let taken = chunk.len().min(place.remaining());
+        place.put_slice(&chunk[..taken]);
+        chunk.advance(taken);
+        if let Some(stream) = state.streams.find(self.id) {
+            stream.received.unread(chunk);
+        }
+        state.release_taken(self.id, taken);
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what `read` puts into the place it is given, once there is room. Wakes
@@ -240,6 +233,33 @@ pub(super) fn wait<T>(place: &mut Option<std::task::Waker>, cx: &Context<'_>) ->
 }
 
 impl State {
+    fn poll_chunk(&mut self, id: u32, cx: &Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        let State { streams, broken, .. } = self;
+        let Some(stream) = streams.find(id) else { return Poll::Ready(Some(Err(Broken::Closed))) };
+        if let Some(chunk) = stream.received.pop() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        if stream.remote_ended {
+            return Poll::Ready(None);
+        }
+        match stream.broken.as_ref().or(broken.as_ref()) {
+            // After a complete answer, this says that no more is wanted (RFC 9113 §8.1).
+            Some(Broken::Reset(Reason::NO_ERROR)) => Poll::Ready(None),
+            Some(why) => Poll::Ready(Some(Err(why.clone()))),
+            None => wait(&mut stream.reader, cx),
+        }
+    }
+
+    fn release_taken(&mut self, id: u32, taken: usize) {
+        let Some(stream) = self.streams.find(id) else { return };
+        // Chunks are parts of frames, whose lengths have 24 bits.
+        let taken = u32::try_from(taken).unwrap_or(u32::MAX).min(stream.unreleased);
+        stream.unreleased -= taken;
+        let told = stream.receive.release(taken).filter(|_| !stream.remote_ended && stream.broken.is_none());
+        self.allow(id, told);
+        self.release(taken);
+    }
+
     /// How much a stream may send now, at least one byte; else its writer waits.
     fn poll_room(&mut self, id: u32, cx: &Context<'_>) -> Poll<Result<usize, Broken>> {
         let room = self.find_room(id);
