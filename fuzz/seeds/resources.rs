@@ -153,8 +153,9 @@ fn service_config() -> routes::ServiceConfig {
             governed: true,
             stream_rules: Vec::new(),
         }],
-        subsets: vec![routes::Subset { name: "v1".to_owned(), labels }],
+        subsets: vec![routes::Subset { name: "v1".to_owned(), labels, traffic: Vec::new() }],
         security: Some(security()),
+        traffic: Vec::new(),
     }
 }
 

@@ -109,6 +109,7 @@ fn teapot() -> ServiceConfig {
         ports: [(0, port)].into(),
         subsets: Vec::new(),
         security: Default::default(),
+        traffic: Default::default(),
     }
 }
 

@@ -11,6 +11,7 @@ mod route;
 mod security;
 mod service;
 mod stream;
+mod traffic;
 mod workload;
 
 pub use codec::DecodeError;
@@ -35,6 +36,11 @@ pub use service::{
     ServicePort, Visibility, WeightedWaypoint,
 };
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
+pub use traffic::{
+    Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, LoadBalancer,
+    LocalityPreference, OutlierDetection, PortTraffic, ProxyProtocolVersion, RetryBudget, TcpKeepalive,
+    TcpLimits, TlsClient, TlsTrust, TrafficPolicy, UpstreamTls, UpstreamVersion, Warmup,
+};
 pub use workload::{
     ApplicationTunnel, ApplicationTunnelProtocol, Health, Locality, NetworkMode, PortMap, TunnelProtocol,
     Uid, Workload, WorkloadKind,

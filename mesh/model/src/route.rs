@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{NamespacedHostname, Security, StreamRule};
+use crate::{NamespacedHostname, PortTraffic, Security, StreamRule, TrafficPolicy};
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,12 +19,23 @@ pub struct ServiceConfig {
     pub subsets: Vec<Subset>,
     /// What may be asked of it, beside what holds for its whole waypoint.
     pub security: Security,
+    /// How its endpoints are chosen and spoken to.
+    pub traffic: PortTraffic,
 }
 
 impl ServiceConfig {
     /// What governs a port, if anything does.
     pub fn find_port(&self, service_port: u16) -> Option<&PortConfig> {
         self.ports.get(&service_port).or_else(|| self.ports.get(&0))
+    }
+
+    /// How endpoints behind a port are chosen and spoken to, those of a subset if one is named; none: as
+    /// without any policy.
+    pub fn find_traffic(&self, service_port: u16, subset: Option<&Subset>) -> Option<&TrafficPolicy> {
+        let of = |traffic: &'_ PortTraffic| -> Option<&TrafficPolicy> {
+            traffic.get(&service_port).or_else(|| traffic.get(&0))
+        };
+        subset.and_then(|subset| of(&subset.traffic)).or_else(|| of(&self.traffic))
     }
 }
 
@@ -41,12 +52,14 @@ pub struct PortConfig {
 }
 
 /// A named part of a service's endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Subset {
     /// The name.
     pub name: Arc<str>,
     /// What an endpoint's labels have to include.
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Where there is an entry for a port, nothing of the service's holds there.
+    pub traffic: PortTraffic,
 }
 
 /// One routing rule.

@@ -57,6 +57,7 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         ports: ports.into_iter().map(port).collect(),
         subsets: Vec::new(),
         security: Default::default(),
+        traffic: Default::default(),
     }
 }
 

@@ -84,7 +84,11 @@ async fn l7_04_subset_by_label() {
     missing.target = BackendTarget::Service { service: key(REVIEWS), port: 80, subset: Some("third".into()) };
     let mut to_missing = rule("missing", vec![missing]);
     to_missing.matches = vec![prefix("/missing")];
-    let subset = Subset { name: "second".into(), labels: [("version".into(), "v2".into())].into() };
+    let subset = Subset {
+        name: "second".into(),
+        labels: [("version".into(), "v2".into())].into(),
+        traffic: Default::default(),
+    };
     let rules = vec![to_missing, rule("second", vec![to_v2])];
     mesh.configure(ServiceConfig { subsets: vec![subset], ..config(REVIEWS, rules) });
     let mut client = mesh.http1(80).await;

@@ -113,6 +113,7 @@ pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
         ports: [(0, port)].into(),
         subsets: Vec::new(),
         security: Default::default(),
+        traffic: Default::default(),
     }
 }
 

@@ -241,7 +241,11 @@ async fn l7_04_a_subset_takes_connections_too_and_other_endpoints_are_tried() {
     let mesh = Mesh::start().await;
     speaker(&mesh, "v1", REVIEWS, false).await;
     speaker(&mesh, "v2", REVIEWS, false).await;
-    let subset = |name: &str| Subset { name: name.into(), labels: [("version".into(), name.into())].into() };
+    let subset = |name: &str| Subset {
+        name: name.into(),
+        labels: [("version".into(), name.into())].into(),
+        traffic: Default::default(),
+    };
     let target =
         |name: &str| BackendTarget::Service { service: key(REVIEWS), port: 86, subset: Some(name.into()) };
     let to = |name: &str| {

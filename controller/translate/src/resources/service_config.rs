@@ -25,7 +25,13 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let subsets = subsets(cluster, &service);
     let security = security::of_object(cluster, service.object);
     let says_anything = !ports.is_empty() || !subsets.is_empty() || !security.is_empty();
-    says_anything.then(|| ServiceConfig { key: key.clone(), ports, subsets, security })
+    says_anything.then(|| ServiceConfig {
+        key: key.clone(),
+        ports,
+        subsets,
+        security,
+        traffic: Default::default(),
+    })
 }
 
 fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConfig> {
@@ -144,7 +150,11 @@ fn subsets(cluster: &Cluster, service: &MeshService<'_>) -> Vec<Subset> {
             continue;
         }
         let labels = subset.labels.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
-        subsets.push(Subset { name: subset.name.as_str().into(), labels: labels.collect() });
+        subsets.push(Subset {
+            name: subset.name.as_str().into(),
+            labels: labels.collect(),
+            traffic: Default::default(),
+        });
     }
     subsets
 }

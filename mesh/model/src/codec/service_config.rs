@@ -7,7 +7,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 use super::DecodeError;
 use super::field::{at, each, named, parse_message, port};
 use super::{http_rule, security, stream_rule};
-use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
+use crate::{NamespacedHostname, PortConfig, PortTraffic, ServiceConfig, Subset};
 
 /// The type URL of these resources.
 pub const TYPE_URL: &str = mesh_proto::type_urls::SERVICE_CONFIG;
@@ -33,7 +33,7 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     }
     let key = NamespacedHostname::new(wire.namespace, named("hostname", &wire.hostname)?);
     let security = at("security", security::decode(wire.security))?;
-    Ok(ServiceConfig { key, ports, subsets, security })
+    Ok(ServiceConfig { key, ports, subsets, security, traffic: PortTraffic::new() })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -44,6 +44,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         ports: config.ports.iter().map(encode_port).collect(),
         subsets: config.subsets.iter().map(encode_subset).collect(),
         security: security::encode(&config.security),
+        traffic: Vec::new(),
     }
 }
 
@@ -64,13 +65,14 @@ fn encode_port((number, config): (&u16, &PortConfig)) -> proto::PortConfig {
 
 fn decode_subset(wire: proto::Subset) -> Result<Subset, DecodeError> {
     let labels = wire.labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-    Ok(Subset { name: named("name", &wire.name)?, labels })
+    Ok(Subset { name: named("name", &wire.name)?, labels, traffic: PortTraffic::new() })
 }
 
 fn encode_subset(subset: &Subset) -> proto::Subset {
     proto::Subset {
         name: subset.name.to_string(),
         labels: subset.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
+        traffic: Vec::new(),
     }
 }
 

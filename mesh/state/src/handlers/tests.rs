@@ -86,6 +86,7 @@ fn policies_and_configurations_come_and_go() {
         ports: Default::default(),
         subsets: Vec::new(),
         security: Default::default(),
+        traffic: Default::default(),
     };
     assert!(
         configs

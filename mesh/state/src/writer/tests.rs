@@ -76,6 +76,7 @@ fn readers_hear_of_what_concerns_them() {
         ports: BTreeMap::new(),
         subsets: Vec::new(),
         security: Default::default(),
+        traffic: Default::default(),
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

@@ -13,8 +13,8 @@ use super::stream::stream_rule;
 use super::{host, labels, name, text};
 use crate::{
     Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HeaderChange,
-    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
-    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, PortTraffic,
+    Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
 };
 
 fn duration() -> impl Strategy<Value = Duration> {
@@ -169,9 +169,16 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
     let port = (vec(http_rule(), 0..3), any::<bool>(), vec(stream_rule(), 0..3))
         .prop_map(|(http_rules, governed, stream_rules)| PortConfig { http_rules, governed, stream_rules });
     let subsets = btree_map(name(), labels(), 0..3).prop_map(|subsets| {
-        let subset = |(name, labels): (Arc<str>, _)| Subset { name, labels };
+        let subset = |(name, labels): (Arc<str>, _)| Subset { name, labels, traffic: PortTraffic::new() };
         subsets.into_iter().map(subset).collect()
     });
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security())
-        .prop_map(|(key, ports, subsets, security)| ServiceConfig { key, ports, subsets, security })
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security()).prop_map(
+        |(key, ports, subsets, security)| ServiceConfig {
+            key,
+            ports,
+            subsets,
+            security,
+            traffic: PortTraffic::new(),
+        },
+    )
 }
