@@ -2,12 +2,13 @@
 
 use std::error::Error;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "istio/workload/workload.proto",
     "istio/security/authorization.proto",
     "istio/ca/ca.proto",
     "istio/zds/zds.proto",
     "envoy/service/discovery/v3/discovery.proto",
+    "envoy/service/auth/v3/external_auth.proto",
     "google/rpc/status.proto",
     "adit/waypoint/v1/waypoint.proto",
 ];

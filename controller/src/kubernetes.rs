@@ -22,6 +22,7 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use controller_translate::cluster::Settings;
 use kube::Client;
 use tokio::sync::mpsc;
 
@@ -55,6 +56,8 @@ pub struct Kubernetes {
 #[derive(Clone)]
 struct Shared {
     client: Client,
+    /// The name of the ConfigMap with the settings of the mesh.
+    mesh_config_map: Arc<str>,
     problems: Reported,
     seen: Seen,
     statistics: Arc<Statistics>,
@@ -62,9 +65,10 @@ struct Shared {
 
 impl Kubernetes {
     /// Everything that client may watch; and what turns out to be wrong with it.
-    pub fn new(client: Client, seen: Seen, statistics: Arc<Statistics>) -> (Self, Problems) {
+    pub fn new(client: Client, mesh: &Settings, seen: Seen, statistics: Arc<Statistics>) -> (Self, Problems) {
         let (problems, receiver) = Reported::new();
-        (Kubernetes { shared: Shared { client, problems, seen, statistics } }, receiver)
+        let mesh_config_map = mesh.mesh_config_map().into();
+        (Kubernetes { shared: Shared { client, mesh_config_map, problems, seen, statistics } }, receiver)
     }
 }
 

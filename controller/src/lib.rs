@@ -227,7 +227,7 @@ async fn origin(config: &Config, background: &mut Background) -> anyhow::Result<
         ObjectSource::Kubernetes(source) => {
             let client = kube::Client::try_default().await;
             let client = client.context("cannot find the API server; see KUBECONFIG")?;
-            Ok(Origin::kubernetes(client, source, &config.mesh.revision, background))
+            Ok(Origin::kubernetes(client, source, &config.mesh, background))
         }
     }
 }

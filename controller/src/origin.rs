@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use controller_translate::cluster::Settings;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 
@@ -88,17 +89,17 @@ impl Origin {
     pub fn kubernetes(
         client: Client,
         source: &KubernetesSource,
-        revision: &str,
+        mesh: &Settings,
         background: &mut Background,
     ) -> Self {
-        let lease = source.lease(revision);
+        let lease = source.lease(&mesh.revision);
         let (election, leads) = Election::new(client.clone(), &source.namespace, &lease, &source.identity);
         background.add_ending("the election of a leader", |ending| election.run(ending));
         let (seen, statistics) = (Seen::default(), Arc::new(Statistics::default()));
         let statuses = Statuses::default();
         let writing = StatusWriting::new(client.clone(), seen.clone(), leads.clone(), statistics.clone());
         background.add("the writing of statuses", writing.run(statuses.clone()));
-        let (kubernetes, problems) = Kubernetes::new(client.clone(), seen, statistics.clone());
+        let (kubernetes, problems) = Kubernetes::new(client.clone(), mesh, seen, statistics.clone());
         Origin {
             objects: Objects::Kubernetes(Box::new(kubernetes)),
             problems,

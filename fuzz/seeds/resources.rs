@@ -161,7 +161,29 @@ fn service_config() -> routes::ServiceConfig {
 
 fn waypoint_config() -> Vec<u8> {
     let (namespace, gateway) = ("prod".to_owned(), "way".to_owned());
-    routes::WaypointConfig { namespace, gateway, security: Some(security()) }.encode_to_vec()
+    let authorization_services = vec![authorization_service()];
+    let security = Some(security());
+    routes::WaypointConfig { namespace, gateway, security, authorization_services }.encode_to_vec()
+}
+
+fn authorization_service() -> routes::AuthorizationService {
+    use routes::authorization_service::Protocol;
+    use routes::pattern::Pattern as Form;
+    let header = |form| routes::Pattern { pattern: Some(form) };
+    let check = routes::HttpCheck {
+        path_prefix: "/check".to_owned(),
+        request_headers: vec![header(Form::Prefix("x-".to_owned()))],
+        upstream_headers: vec![header(Form::Exact("x-user".to_owned()))],
+        ..routes::HttpCheck::default()
+    };
+    routes::AuthorizationService {
+        provider: "opa".to_owned(),
+        service: "prod/opa.prod.svc.cluster.local".to_owned(),
+        port: 8000,
+        body: Some(routes::CheckedBody { max_bytes: 1024, ..routes::CheckedBody::default() }),
+        protocol: Some(Protocol::Http(check)),
+        ..routes::AuthorizationService::default()
+    }
 }
 
 fn security() -> routes::Security {

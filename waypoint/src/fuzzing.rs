@@ -3,7 +3,7 @@
 
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
-use mesh_authz::{Call, Connection, Request, authorize_call};
+use mesh_authz::{Call, Connection, Request, authorize_call, questions};
 use mesh_model::{Identity, ServiceConfig, WaypointConfig};
 
 use crate::client_hello::{self, Greeting};
@@ -79,5 +79,8 @@ pub fn judge(config: &WaypointConfig, head: &mut Parts, now: u64) -> Result<bool
     let destination = std::net::SocketAddr::from(([10, 96, 0, 1], 80));
     let connection = Connection { source, source_identity: Some(&identity), destination };
     let call = Call { connection, remote: Some(source), sni: None, request: Some(request) };
-    Ok(authorize_call(config.security.policies.iter(), &call).is_ok())
+    let policies = config.security.policies.iter();
+    // Nobody is there to be asked.
+    let Ok(consent) = questions(policies.clone(), &call).close() else { return Ok(false) };
+    Ok(authorize_call(policies, &call, consent).is_ok())
 }

@@ -4,6 +4,7 @@
 mod attempts;
 mod authorize;
 mod body;
+mod consent;
 mod fault;
 mod headers;
 mod mirror;
@@ -30,6 +31,7 @@ use hyper::upgrade::OnUpgrade;
 use mesh_telemetry::RequestFlags;
 use tokio::time::Instant;
 
+use crate::consent::Edits;
 use crate::routes::{Action, Backend, PathMatched, Rule, ServiceRoutes, Subject, Verdict};
 use crate::tunnel::Tunnel;
 use crate::upstream::Answer;
@@ -40,28 +42,44 @@ use reply::Reply;
 use report::Exchange;
 use response::ResponseBody;
 
+pub(crate) use attempts::request_for;
 pub(crate) use body::RequestBody;
 pub(crate) use headers::{HeaderEdit, is_framing};
 pub(crate) use path::PathEdit;
 pub(crate) use redirect::Redirection;
 pub(crate) use retry::{Failure, RetryPolicy};
 pub(crate) use server::serve;
+pub(crate) use version::version_for;
 
 const UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 
 /// Answers one request that came through a tunnel.
-pub(crate) async fn answer(tunnel: Arc<Tunnel>, mut request: Request<Incoming>) -> Response<ResponseBody> {
+pub(crate) async fn answer(tunnel: Arc<Tunnel>, request: Request<Incoming>) -> Response<ResponseBody> {
+    let mut edits = Edits::default();
+    let mut response = carry_out(tunnel, request, &mut edits).await;
+    edits.apply(response.headers_mut());
+    response
+}
+
+/// `edits` is what whoever was asked for consent wants changed in the response, whatever it is.
+async fn carry_out(
+    tunnel: Arc<Tunnel>,
+    mut request: Request<Incoming>,
+    edits: &mut Edits,
+) -> Response<ResponseBody> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
     let kind = Kind::of(&head);
     let mut exchange = Exchange::begin(&tunnel, &head, kind);
+    let body = BodySource::new(body, exchange.received());
 
     let routed = async {
         normalise::normalise(&mut head, kind)?;
         request_id::ensure(&mut head.headers);
         let guards = authorize::find_guards(&tunnel)?;
-        let permit = authorize::authorize(&tunnel, &guards, &mut head)?;
+        let consent = consent::obtain(&tunnel, &guards, (&mut head, &body, kind), edits).await?;
+        let permit = authorize::authorize(&tunnel, &guards, &mut head, consent)?;
         let (rule, matched) = route(&tunnel, guards.routes(), &head)?;
         exchange.routed(&rule.name);
         let fault = fault::throw(&rule.fault);
@@ -79,7 +97,7 @@ pub(crate) async fn answer(tunnel: Arc<Tunnel>, mut request: Request<Incoming>) 
     let forwarded = async {
         let backend = backend_of(&rule, &head, matched, &tunnel)?;
         change_request(&rule, backend, &mut head, matched)?;
-        let outgoing = Outgoing { head, body: BodySource::new(body, exchange.received()), kind };
+        let outgoing = Outgoing { head, body, kind };
         mirror::send_copies(&tunnel, &rule, &outgoing);
         let to = (&*rule, &backend.destination);
         let answer = attempts::run(permit, &tunnel, to, &outgoing, &mut exchange, deadline).await?;

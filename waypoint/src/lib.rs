@@ -5,6 +5,7 @@ mod admin;
 mod balance;
 mod client_hello;
 mod config;
+mod consent;
 mod control;
 mod detect;
 mod dump;

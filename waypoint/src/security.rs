@@ -1,16 +1,18 @@
 //! What may be asked of a service, and through this waypoint: made ready once per change, found for every tunnel.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_authz::{Connection, asks_for_sni};
 use mesh_model::{RequestPolicy, Security, WaypointConfig};
 
+use crate::consent::Authorizer;
 use crate::routes::ServiceRoutes;
 use crate::tokens::TokenCheck;
 use crate::tunnel::Tunnel;
 
 /// Policies and token rules with one target.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guard {
     policies: Vec<RequestPolicy>,
     tokens: Vec<TokenCheck>,
@@ -27,17 +29,34 @@ impl Guard {
     }
 }
 
+/// What guards the whole waypoint, and who can be asked.
+#[derive(Debug)]
+struct WaypointGuard {
+    guard: Guard,
+    authorizers: HashMap<Arc<str>, Authorizer>,
+}
+
+impl WaypointGuard {
+    fn compile(config: &WaypointConfig) -> WaypointGuard {
+        let services = config.authorization_services.iter();
+        WaypointGuard {
+            guard: Guard::compile(&config.security),
+            authorizers: services.map(|it| (it.provider.clone(), Authorizer::new(it))).collect(),
+        }
+    }
+}
+
 /// The guard of the whole waypoint. The configuration itself says whether it is still the right one.
 #[derive(Debug, Default)]
-pub(crate) struct GuardCache(Mutex<Option<(Arc<WaypointConfig>, Arc<Guard>)>>);
+pub(crate) struct GuardCache(Mutex<Option<(Arc<WaypointConfig>, Arc<WaypointGuard>)>>);
 
 impl GuardCache {
-    fn find(&self, config: &Arc<WaypointConfig>) -> Arc<Guard> {
+    fn find(&self, config: &Arc<WaypointConfig>) -> Arc<WaypointGuard> {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
             Some((known, guard)) if Arc::ptr_eq(known, config) => guard.clone(),
             _ => {
-                let guard = Arc::new(Guard::compile(&config.security));
+                let guard = Arc::new(WaypointGuard::compile(config));
                 *cached = Some((config.clone(), guard.clone()));
                 guard
             }
@@ -47,7 +66,7 @@ impl GuardCache {
 
 /// Everything that guards what comes through a tunnel.
 pub(crate) struct Guards {
-    waypoint: Arc<Guard>,
+    waypoint: Arc<WaypointGuard>,
     service: Option<Arc<ServiceRoutes>>,
 }
 
@@ -71,11 +90,18 @@ impl Guards {
     }
 
     fn all(&self) -> impl Iterator<Item = &Guard> + Clone {
-        [Some(&*self.waypoint), self.service.as_deref().map(|routes| &routes.guard)].into_iter().flatten()
+        [Some(&self.waypoint.guard), self.service.as_deref().map(|routes| &routes.guard)]
+            .into_iter()
+            .flatten()
     }
 
     pub(crate) fn policies(&self) -> impl Iterator<Item = &RequestPolicy> + Clone {
         self.all().flat_map(|guard| &guard.policies)
+    }
+
+    /// Whom a policy means by the name of a provider.
+    pub(crate) fn find_authorizer(&self, provider: &str) -> Option<&Authorizer> {
+        self.waypoint.authorizers.get(provider)
     }
 
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &TokenCheck> + Clone {

@@ -24,7 +24,7 @@ pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
         }
         return;
     }
-    let admitted = match admit(tunnel, Asked::NotRead) {
+    let admitted = match admit(tunnel, Asked::NotRead).await {
         Ok(admitted) => admitted,
         Err(refused) => {
             let status = match refused {
@@ -75,7 +75,7 @@ async fn carry_on<S: AsyncRead + AsyncWrite + Unpin>(
     asked: Asked<'_>,
 ) {
     // Dropped, the stream is reset.
-    let admitted = match admit(tunnel, asked) {
+    let admitted = match admit(tunnel, asked).await {
         Ok(admitted) => admitted,
         Err(refused) => return tcp::report_failed(tunnel, refused.into_failure()),
     };

@@ -3,6 +3,7 @@
 
 mod backend;
 mod client;
+mod consent;
 mod mesh;
 pub(crate) mod samples;
 

@@ -219,7 +219,11 @@ async fn wp_34_a_waypoint_becomes_ready_serves_follows_changes_and_ends() {
     controller.ca().change(|behaviour| behaviour.failure = None);
     controller.publish(&workload("waypoint", SocketAddr::new(WAYPOINT, 0)));
     controller.publish(&workload("client", "127.0.0.1:0".parse().unwrap()));
-    let own = WaypointConfig { key: WaypointKey::new("shop", "waypoint"), security: Security::default() };
+    let own = WaypointConfig {
+        key: WaypointKey::new("shop", "waypoint"),
+        security: Security::default(),
+        authorization_services: Vec::new(),
+    };
     controller.publish(&own);
     controller.publish(&service());
     let elsewhere = ServiceConfig { key: NamespacedHostname::new("other", "x.y"), ..teapot() };

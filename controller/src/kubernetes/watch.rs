@@ -67,6 +67,10 @@ impl Watch {
         let config = match self.kind {
             // Pods that have run to their end have no address and never will again.
             Kind::Pod => watcher::Config::default().fields("status.phase!=Succeeded,status.phase!=Failed"),
+            // A cluster's ConfigMaps are large and many, and one of them means something here.
+            Kind::ConfigMap => {
+                watcher::Config::default().fields(&format!("metadata.name={}", self.shared.mesh_config_map))
+            }
             _ => watcher::Config::default(),
         };
         if !reads_metadata_only(self.kind) {

@@ -9,6 +9,7 @@ mod gateway;
 mod host;
 mod key_sets;
 mod keys;
+mod mesh_config;
 mod mesh_service;
 mod namespace;
 mod obstacle;
@@ -27,7 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::objects::{
-    AuthorizationPolicySpec, Kind, Object, ObjectKey, PeerAuthenticationSpec, RequestAuthenticationSpec,
+    AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec,
+    RequestAuthenticationSpec,
 };
 
 use auto_address::AutoAddresses;
@@ -55,6 +57,8 @@ pub(crate) use workload_entry::{Address, WorkloadEntry};
 #[derive(Clone, Debug, Default)]
 pub struct Cluster {
     pub(crate) settings: Settings,
+    /// What the mesh's own ConfigMap says.
+    pub(crate) mesh: MeshConfig,
     pub(crate) namespaces: BTreeMap<Arc<str>, Namespace>,
     pub(crate) nodes: BTreeMap<Arc<str>, Node>,
     pub(crate) pods: Table<Pod>,
@@ -139,6 +143,7 @@ impl Cluster {
             Object::GatewayClass(object) => {
                 table::put(&mut self.gateway_classes, name.name, (*object).into())
             }
+            Object::ConfigMap(object) => self.put_config_map(&name, &object),
             Object::Pod(object) => self.pods.put(name, (*object).into()),
             Object::Service(object) => self.services.put(name, (*object).into()),
             Object::EndpointSlice(object) => match EndpointSlice::new(&name, *object) {
@@ -192,6 +197,7 @@ impl Cluster {
             Kind::Namespace => self.namespaces.remove(&name.name).is_some(),
             Kind::Node => self.nodes.remove(&name.name).is_some(),
             Kind::GatewayClass => self.gateway_classes.remove(&name.name).is_some(),
+            Kind::ConfigMap => self.remove_config_map(&name),
             Kind::Pod => self.pods.remove(&name),
             Kind::Service => self.services.remove(&name),
             Kind::EndpointSlice => self.endpoint_slices.remove(&name),

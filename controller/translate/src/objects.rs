@@ -16,6 +16,7 @@ mod extension;
 mod grpc_route;
 mod istio_gateway;
 mod kind;
+mod mesh_config;
 mod peer_authentication;
 mod proxy_config;
 mod request_authentication;
@@ -32,7 +33,7 @@ mod workload_entry;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -73,6 +74,10 @@ pub use istio_gateway::{
     TlsCertificate, TlsProtocol,
 };
 pub use kind::{Kind, KindError, ObjectKey};
+pub(crate) use mesh_config::KEY as MESH_CONFIG_KEY;
+pub use mesh_config::{
+    Authorizer, CheckedRequestBody, ExtensionProvider, GrpcAuthorizer, HttpAuthorizer, MeshConfig,
+};
 pub use peer_authentication::{MtlsMode, MutualTls, PeerAuthentication, PeerAuthenticationSpec};
 pub use proxy_config::{ProxyConfig, ProxyConfigSpec, ProxyImage};
 pub use request_authentication::{
@@ -112,6 +117,7 @@ pub enum Object {
     Namespace(Box<Namespace>),
     ServiceAccount(Box<ServiceAccount>),
     Node(Box<Node>),
+    ConfigMap(Box<ConfigMap>),
     Pod(Box<Pod>),
     Deployment(Box<Deployment>),
     Service(Box<Service>),
@@ -146,6 +152,7 @@ macro_rules! each {
             Object::Namespace($value) => $body,
             Object::ServiceAccount($value) => $body,
             Object::Node($value) => $body,
+            Object::ConfigMap($value) => $body,
             Object::Pod($value) => $body,
             Object::Deployment($value) => $body,
             Object::Service($value) => $body,
@@ -183,6 +190,7 @@ impl Object {
             Kind::Namespace => Object::Namespace(Deserialize::deserialize(d)?),
             Kind::ServiceAccount => Object::ServiceAccount(Deserialize::deserialize(d)?),
             Kind::Node => Object::Node(Deserialize::deserialize(d)?),
+            Kind::ConfigMap => Object::ConfigMap(Deserialize::deserialize(d)?),
             Kind::Pod => Object::Pod(Deserialize::deserialize(d)?),
             Kind::Deployment => Object::Deployment(Deserialize::deserialize(d)?),
             Kind::Service => Object::Service(Deserialize::deserialize(d)?),
@@ -222,6 +230,7 @@ impl Object {
             Object::Namespace(_) => Kind::Namespace,
             Object::ServiceAccount(_) => Kind::ServiceAccount,
             Object::Node(_) => Kind::Node,
+            Object::ConfigMap(_) => Kind::ConfigMap,
             Object::Pod(_) => Kind::Pod,
             Object::Deployment(_) => Kind::Deployment,
             Object::Service(_) => Kind::Service,

@@ -2,6 +2,7 @@
 
 mod app_protocol;
 mod authorization;
+mod authorization_service;
 mod http_route;
 mod layer;
 mod load_balancing;
@@ -28,6 +29,7 @@ use mesh_model::{NamespacedHostname, Policy, Service, ServiceConfig, WaypointCon
 use crate::cluster::{Cluster, ResourceKey};
 
 pub(crate) use authorization::convert;
+pub(crate) use authorization_service::{authorizer_host, find_provider_problem};
 pub(crate) use http_route::{
     leads_to as http_route_leads_to, leads_to_host as http_route_leads_to_host,
     translate as translate_http_route,

@@ -71,6 +71,7 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
         Kind::Namespace
         | Kind::ServiceAccount
         | Kind::Node
+        | Kind::ConfigMap
         | Kind::Pod
         | Kind::Deployment
         | Kind::EndpointSlice => None,

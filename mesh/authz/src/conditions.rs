@@ -11,13 +11,16 @@ use crate::readings::{self, Reach, Value};
 enum Purpose {
     Opens,
     Closes,
+    /// Somebody is asked, before tokens are looked at.
+    Asks,
 }
 
 impl Purpose {
     fn of(action: &PolicyAction) -> Self {
         match action {
             PolicyAction::Allow => Purpose::Opens,
-            PolicyAction::Deny | PolicyAction::Custom(_) | PolicyAction::Audit => Purpose::Closes,
+            PolicyAction::Deny | PolicyAction::Audit => Purpose::Closes,
+            PolicyAction::Custom(_) => Purpose::Asks,
         }
     }
 
@@ -25,7 +28,7 @@ impl Purpose {
     fn reaches(self) -> (Reach, Reach) {
         match self {
             Purpose::Opens => (Reach::Literal, Reach::Wide),
-            Purpose::Closes => (Reach::Wide, Reach::Literal),
+            Purpose::Closes | Purpose::Asks => (Reach::Wide, Reach::Literal),
         }
     }
 }
@@ -57,7 +60,11 @@ pub(crate) fn attributes(rule: &PolicyRule) -> impl Iterator<Item = &Attribute> 
 fn matches(condition: &Condition, call: &Call<'_>, purpose: Purpose) -> bool {
     if call.request.is_none() && condition.attribute.is_of_requests() {
         // A prohibition does without it, and gets broader.
-        return purpose == Purpose::Closes;
+        return purpose != Purpose::Opens;
+    }
+    if purpose == Purpose::Asks && condition.attribute.is_of_tokens() {
+        // Not known yet, so better asked once too often.
+        return true;
     }
     let has = |pattern: &Pattern, reach| {
         readings::any(&condition.attribute, call, reach, &mut |value| fits(pattern, value))

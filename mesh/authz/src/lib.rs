@@ -1,10 +1,11 @@
 //! Authorization as a pure function: policies and a connection in, a [`Permit`]
 //! or a [`Denial`] out. Which policies apply to a workload is `mesh-state`'s business.
-//! At a waypoint it is policies over requests and a [`Call`]: [`authorize_call`].
+//! At a waypoint it is policies over requests and a [`Call`]: [`questions`], then [`authorize_call`].
 
 mod call;
 mod conditions;
 mod connection;
+mod consent;
 mod decision;
 mod readings;
 mod rules;
@@ -13,6 +14,7 @@ mod verdict;
 
 pub use call::{Call, Request};
 pub use connection::Connection;
+pub use consent::{Consent, NotConsented, Question, Questions, questions};
 pub use decision::{Denial, DryRun, Permit, authorize, dry_run};
 pub use token::Token;
 pub use verdict::{CallDenial, Note, NoteKind, asks_for_sni, authorize_call, notes};

@@ -1,26 +1,17 @@
-//! From the policies that apply to a request at a waypoint to a decision: CUSTOM, then DENY, then ALLOW; and what
-//! policies say that only note.
+//! From the policies that apply to a request at a waypoint to a decision: DENY, then ALLOW, once everybody has
+//! consented whom CUSTOM policies ask (`consent.rs`); and what policies say that only note.
 
 use std::fmt;
-use std::sync::Arc;
 
 use mesh_model::{Attribute, PolicyAction, PolicyKey, RequestPolicy};
 use thiserror::Error;
 
 use crate::conditions::{attributes, find_rule};
-use crate::{Call, Permit};
+use crate::{Call, Consent, Permit};
 
 /// Why a request was denied.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CallDenial {
-    /// Somebody outside has to decide, and cannot be asked.
-    #[error("policy {policy} leaves the decision to {provider:?}, which cannot be asked")]
-    NobodyToAsk {
-        /// The policy that matched.
-        policy: PolicyKey,
-        /// Who should decide.
-        provider: Arc<str>,
-    },
     /// A denying policy matched.
     #[error("explicitly denied by: {policy}")]
     ExplicitlyDenied {
@@ -43,7 +34,6 @@ impl CallDenial {
                 policy.namespace, policy.name
             ),
             CallDenial::NotAllowed => "rbac_access_denied_matched_policy[none]".to_owned(),
-            CallDenial::NobodyToAsk { .. } => "ext_authz_error".to_owned(),
         }
     }
 }
@@ -86,15 +76,9 @@ impl fmt::Display for NoteKind {
 pub fn authorize_call<'p>(
     policies: impl Iterator<Item = &'p RequestPolicy> + Clone,
     call: &Call<'_>,
+    _consent: Consent,
 ) -> Result<Permit, CallDenial> {
     let policies = policies.filter(|policy| !policy.dry_run);
-    for policy in policies.clone() {
-        if let PolicyAction::Custom(provider) = &policy.action
-            && find_rule(policy, call).is_some()
-        {
-            return Err(CallDenial::NobodyToAsk { policy: policy.key.clone(), provider: provider.clone() });
-        }
-    }
     for policy in policies.clone().filter(|policy| policy.action == PolicyAction::Deny) {
         if let Some(rule) = find_rule(policy, call) {
             return Err(CallDenial::ExplicitlyDenied { policy: policy.key.clone(), rule });

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod authorization;
+mod authorization_service;
 mod condition;
 mod field;
 #[cfg(test)]

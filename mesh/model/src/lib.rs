@@ -2,6 +2,7 @@
 //! what may talk to it and how requests to a service are routed; and the codec
 //! between them and the wire, both ways.
 
+mod authorization_service;
 pub mod codec;
 mod identity;
 mod network;
@@ -14,6 +15,7 @@ mod stream;
 mod traffic;
 mod workload;
 
+pub use authorization_service::{AuthorizationService, CheckProtocol, CheckedBody, HttpCheck};
 pub use codec::DecodeError;
 pub use codec::address::AddressResource;
 pub use identity::{Identity, InvalidIdentity};

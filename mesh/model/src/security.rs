@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::path_template::PathTemplate;
-use crate::{ParseNameError, PolicyKey, ServiceAccountMatch};
+use crate::{AuthorizationService, ParseNameError, PolicyKey, ServiceAccountMatch};
 
 /// Everything that holds for all traffic through one waypoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct WaypointConfig {
     pub key: WaypointKey,
     /// What may be asked of everything behind it.
     pub security: Security,
+    /// Who can be asked by policies.
+    pub authorization_services: Vec<AuthorizationService>,
 }
 
 /// The name of a waypoint's Gateway, written `namespace/name`.
@@ -151,19 +153,14 @@ pub enum Attribute {
 impl Attribute {
     /// Only requests have it; connections that carry no HTTP do not.
     pub fn is_of_requests(&self) -> bool {
-        use Attribute::{
-            Header, Host, Method, Path, TokenAudience, TokenClaim, TokenPresenter, TokenPrincipal,
-        };
-        matches!(
-            self,
-            Host | Method
-                | Path
-                | Header(_)
-                | TokenPrincipal
-                | TokenAudience
-                | TokenPresenter
-                | TokenClaim(_)
-        )
+        use Attribute::{Header, Host, Method, Path};
+        matches!(self, Host | Method | Path | Header(_)) || self.is_of_tokens()
+    }
+
+    /// Only tokens of end users say it.
+    pub fn is_of_tokens(&self) -> bool {
+        use Attribute::{TokenAudience, TokenClaim, TokenPresenter, TokenPrincipal};
+        matches!(self, TokenPrincipal | TokenAudience | TokenPresenter | TokenClaim(_))
     }
 }
 

@@ -194,7 +194,11 @@ impl Edit<'_> {
     /// having been told what does.
     pub fn empty_waypoint_config(&mut self, key: &WaypointKey) {
         if self.snapshot.waypoint_configs.contains_key(key) {
-            self.insert_waypoint_config(WaypointConfig { key: key.clone(), security: Security::default() });
+            self.insert_waypoint_config(WaypointConfig {
+                key: key.clone(),
+                security: Security::default(),
+                authorization_services: Vec::new(),
+            });
         }
     }
 }

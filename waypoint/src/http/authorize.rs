@@ -1,4 +1,5 @@
-//! Whether a request may pass: its tokens first, then the policies. Nothing is routed before.
+//! Whether a request may pass that everybody asked has consented to: its tokens first, then the policies. Nothing is
+//! routed before.
 
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,8 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
-use mesh_authz::{Call, Permit, Request, Token, authorize_call, notes};
-use mesh_telemetry::RequestFlags;
+use mesh_authz::{Call, Consent, Permit, Request, Token, authorize_call, notes};
 
 use super::reply::Reply;
 use crate::routes::authority_of;
@@ -24,19 +24,34 @@ pub(super) fn find_guards(tunnel: &Tunnel) -> Result<Guards, Reply> {
 }
 
 /// Judges a request, and makes of its tokens what backends are told of them.
-pub(super) fn authorize(tunnel: &Tunnel, guards: &Guards, head: &mut Parts) -> Result<Permit, Reply> {
+pub(super) fn authorize(
+    tunnel: &Tunnel,
+    guards: &Guards,
+    head: &mut Parts,
+    consent: Consent,
+) -> Result<Permit, Reply> {
     let token = if guards.tokens().next().is_some() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         tokens::check(guards.tokens(), head, now).map_err(|error| unauthenticated(error, head))?
     } else {
         None
     };
-    permit(tunnel, guards, head, token.as_ref())
+    let call = call_of(tunnel, head, token.as_ref());
+    for note in notes(guards.policies(), &call) {
+        let policy = note.policy.map(ToString::to_string).unwrap_or_default();
+        let (source, method, path) = (call.connection.source, head.method.as_str(), head.uri.path());
+        tracing::info!(target: "rbac", %policy, %source, method, path, "{}", note.kind);
+    }
+    authorize_call(guards.policies(), &call, consent).map_err(|denial| {
+        tracing::debug!(target: "rbac", source = %call.connection.source, %denial, "a request was denied");
+        Reply::new(StatusCode::FORBIDDEN, denial.details()).with_body("RBAC: access denied")
+    })
 }
 
-fn permit(tunnel: &Tunnel, guards: &Guards, head: &Parts, token: Option<&Token>) -> Result<Permit, Reply> {
+/// A request as policies see it.
+pub(super) fn call_of<'a>(tunnel: &'a Tunnel, head: &'a Parts, token: Option<&'a Token>) -> Call<'a> {
     let connection = connection_of(tunnel);
-    let call = Call {
+    Call {
         connection,
         remote: remote(&head.headers, connection.source),
         sni: None,
@@ -47,20 +62,7 @@ fn permit(tunnel: &Tunnel, guards: &Guards, head: &Parts, token: Option<&Token>)
             headers: &head.headers,
             token,
         }),
-    };
-    for note in notes(guards.policies(), &call) {
-        let policy = note.policy.map(ToString::to_string).unwrap_or_default();
-        let (source, method, path) = (connection.source, head.method.as_str(), head.uri.path());
-        tracing::info!(target: "rbac", %policy, %source, method, path, "{}", note.kind);
     }
-    authorize_call(guards.policies(), &call).map_err(|denial| {
-        tracing::debug!(target: "rbac", source = %connection.source, %denial, "a request was denied");
-        let flags = match denial {
-            mesh_authz::CallDenial::NobodyToAsk { .. } => RequestFlags::DENIED,
-            _ => RequestFlags::NONE,
-        };
-        Reply::new(StatusCode::FORBIDDEN, denial.details()).flagged(flags).with_body("RBAC: access denied")
-    })
 }
 
 /// The client's address as the last proxy before the mesh has written it; none if that is no address.

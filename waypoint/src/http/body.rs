@@ -38,6 +38,14 @@ impl<B> Clone for BodySource<B> {
     }
 }
 
+/// What a body begins with.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) bytes: Bytes,
+    /// It is all of it.
+    pub(crate) complete: bool,
+}
+
 #[derive(Debug)]
 struct Shared<B> {
     state: Mutex<State<B>>,
@@ -51,6 +59,8 @@ struct State<B> {
     attempt: u32,
     kept: Vec<Bytes>,
     kept_bytes: usize,
+    /// What may be kept.
+    most_kept: usize,
     trailers: Option<HeaderMap>,
     phase: Phase,
     /// Who wants all of it.
@@ -90,6 +100,7 @@ impl<B: Body<Data = Bytes> + Unpin> BodySource<B> {
             attempt: 0,
             kept: Vec::new(),
             kept_bytes: 0,
+            most_kept: MOST_KEPT,
             trailers: None,
             phase: Phase::Reading,
             waiting: Vec::new(),
@@ -111,6 +122,34 @@ impl<B: Body<Data = Bytes> + Unpin> BodySource<B> {
     pub(crate) fn can_be_opened_again(&self) -> bool {
         let Some(shared) = &self.shared else { return true };
         matches!(shared.lock().phase, Phase::Reading | Phase::Kept)
+    }
+
+    /// What comes until there is more than `limit`, or all of it. Each attempt still has it from its start.
+    pub(crate) async fn beginning(&self, limit: usize) -> Result<Beginning, BoxError>
+    where
+        B::Error: Into<BoxError>,
+    {
+        let mut bytes = BytesMut::new();
+        let (Some(shared), RequestBody::Shared(mut attempt)) = (&self.shared, self.open()) else {
+            return Ok(Beginning { bytes: bytes.freeze(), complete: true });
+        };
+        shared.lock().most_kept = usize::MAX;
+        let complete = loop {
+            let frame = std::future::poll_fn(|cx| attempt.poll(cx)).await.transpose();
+            let data = match frame {
+                Ok(None) => break true,
+                Ok(Some(frame)) => frame.into_data().unwrap_or_default(),
+                Err(error) => return Err(error),
+            };
+            bytes.extend_from_slice(&data);
+            if bytes.len() > limit {
+                bytes.truncate(limit);
+                break false;
+            }
+        };
+        let mut state = shared.lock();
+        state.most_kept = MOST_KEPT.max(state.kept_bytes);
+        Ok(Beginning { bytes: bytes.freeze(), complete })
     }
 
     /// All of it, once it has come; nothing if that never is, or is more than is kept.
@@ -174,7 +213,7 @@ impl<B> State<B> {
     fn keep(&mut self, data: &Bytes) {
         if self.phase == Phase::Reading {
             self.kept_bytes += data.len();
-            match self.kept_bytes <= MOST_KEPT {
+            match self.kept_bytes <= self.most_kept {
                 true => self.kept.push(data.clone()),
                 false => self.leave(Phase::Overflown),
             }

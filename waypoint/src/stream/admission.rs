@@ -1,11 +1,14 @@
 //! Whether a connection that carries no HTTP may pass, and whether it still may.
 
-use mesh_authz::{Call, CallDenial, Permit, authorize_call, notes};
+use std::sync::Arc;
+
+use mesh_authz::{Call, CallDenial, NotConsented, Permit, authorize_call, notes, questions};
 use mesh_state::Reader;
 use mesh_telemetry::{Failure, ResponseFlag};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::consent::{Opinion, Subject};
 use crate::routes::Asked;
 use crate::security::{Guards, connection_of};
 use crate::tunnel::Tunnel;
@@ -15,13 +18,23 @@ use crate::tunnel::Tunnel;
 pub(crate) enum Refused {
     /// A policy says so.
     #[error("connection closed due to policy rejection: {0}")]
-    Denied(CallDenial),
+    Denied(Cause),
     /// A policy says so since it has changed.
     #[error("connection closed due to policy change: {0}")]
-    Revoked(CallDenial),
+    Revoked(Cause),
     /// Nobody can tell yet.
     #[error("no policy has reached this waypoint yet")]
     NotConfigured,
+}
+
+/// Who says so.
+#[derive(Debug, Error)]
+pub(crate) enum Cause {
+    #[error(transparent)]
+    Policy(#[from] CallDenial),
+    /// Somebody outside, or nobody could ask.
+    #[error(transparent)]
+    NotConsented(#[from] NotConsented),
 }
 
 impl Refused {
@@ -39,6 +52,8 @@ pub(crate) struct Admitted {
     pub(crate) permit: Permit,
     changed: watch::Receiver<u64>,
     sni: Option<String>,
+    /// Who was asked and has consented.
+    consented: Vec<Arc<str>>,
 }
 
 /// Whether the name that a connection asks for matters.
@@ -46,8 +61,8 @@ pub(super) fn depends_on_name(tunnel: &Tunnel) -> bool {
     Guards::find(tunnel).is_some_and(|guards| guards.ask_for_sni())
 }
 
-/// Judges a connection.
-pub(super) fn admit(tunnel: &Tunnel, asked: Asked<'_>) -> Result<Admitted, Refused> {
+/// Judges a connection, with the consent of whoever has to be asked.
+pub(super) async fn admit(tunnel: &Tunnel, asked: Asked<'_>) -> Result<Admitted, Refused> {
     let sni = match asked {
         Asked::Name(name) => Some(name.to_owned()),
         Asked::NotRead | Asked::Nothing => None,
@@ -55,8 +70,35 @@ pub(super) fn admit(tunnel: &Tunnel, asked: Asked<'_>) -> Result<Admitted, Refus
     // From here on, so that no change between the answer and the copy is missed (L4-15).
     let reader: &Reader = &tunnel.worker.reader;
     let changed = reader.configs_changed();
-    let permit = judge(tunnel, sni.as_deref(), true)?;
-    Ok(Admitted { permit, changed, sni })
+    let consented = ask(tunnel, sni.as_deref()).await?;
+    let permit = judge(tunnel, sni.as_deref(), &consented, true)?;
+    Ok(Admitted { permit, changed, sni, consented })
+}
+
+/// Asks until somebody does not consent, and answers who did.
+async fn ask(tunnel: &Tunnel, sni: Option<&str>) -> Result<Vec<Arc<str>>, Refused> {
+    let guards = Guards::find(tunnel).ok_or(Refused::NotConfigured)?;
+    let mut questions = questions(guards.policies(), &call_of(tunnel, sni));
+    let mut consented = Vec::new();
+    while let Some(question) = questions.next() {
+        let (policy, provider) = (question.policy, question.provider);
+        let Some(authorizer) = guards.find_authorizer(provider) else { break };
+        let opinion = authorizer.ask(&Subject { tunnel, head: None, body: None, sni }).await;
+        match opinion {
+            Ok(Opinion::Consent(_)) => {}
+            Ok(Opinion::Denial(_)) => break,
+            Err(reason) => {
+                let passes = authorizer.service.fail_open;
+                tracing::warn!(target: "rbac", %policy, %provider, %reason, passes, "a connection could not be asked about");
+                if !passes {
+                    break;
+                }
+            }
+        }
+        consented.push(provider.clone());
+        questions.consented();
+    }
+    Ok(consented)
 }
 
 impl Admitted {
@@ -67,22 +109,39 @@ impl Admitted {
                 // Nothing will change any more.
                 return std::future::pending().await;
             }
-            if let Err(Refused::Denied(denial)) = judge(tunnel, self.sni.as_deref(), false) {
-                return Refused::Revoked(denial);
+            // Nobody is asked twice; but a connection ends if a policy wants somebody else's consent.
+            let judged = judge(tunnel, self.sni.as_deref(), &self.consented, false);
+            if let Err(Refused::Denied(cause)) = judged {
+                return Refused::Revoked(cause);
             }
         }
     }
 }
 
-fn judge(tunnel: &Tunnel, sni: Option<&str>, speak_up: bool) -> Result<Permit, Refused> {
-    let guards = Guards::find(tunnel).ok_or(Refused::NotConfigured)?;
+fn call_of<'a>(tunnel: &'a Tunnel, sni: Option<&'a str>) -> Call<'a> {
     let connection = connection_of(tunnel);
-    let call = Call { connection, remote: Some(connection.source), sni, request: None };
+    Call { connection, remote: Some(connection.source), sni, request: None }
+}
+
+fn judge(
+    tunnel: &Tunnel,
+    sni: Option<&str>,
+    consented: &[Arc<str>],
+    speak_up: bool,
+) -> Result<Permit, Refused> {
+    let guards = Guards::find(tunnel).ok_or(Refused::NotConfigured)?;
+    let call = call_of(tunnel, sni);
     if speak_up {
         for note in notes(guards.policies(), &call) {
             let policy = note.policy.map(ToString::to_string).unwrap_or_default();
-            tracing::info!(target: "rbac", %policy, source = %connection.source, "{}", note.kind);
+            tracing::info!(target: "rbac", %policy, source = %call.connection.source, "{}", note.kind);
         }
     }
-    authorize_call(guards.policies(), &call).map_err(Refused::Denied)
+    let mut questions = questions(guards.policies(), &call);
+    while questions.next().is_some_and(|question| consented.contains(question.provider)) {
+        questions.consented();
+    }
+    let refused = |cause: Cause| Refused::Denied(cause);
+    let consent = questions.close().map_err(|not| refused(not.into()))?;
+    authorize_call(guards.policies(), &call, consent).map_err(|denial| refused(denial.into()))
 }

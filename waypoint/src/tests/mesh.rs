@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mesh_hbone::{ConnectError, ConnectRequest, Settings as HboneSettings, Target, TlsStream, TunnelStream};
 use mesh_model::{
-    AppProtocol, HttpRule, Identity, PortMap, Security, ServiceConfig, TunnelProtocol, WaypointConfig,
-    WaypointKey, Workload,
+    AppProtocol, AuthorizationService, HttpRule, Identity, PortMap, Security, ServiceConfig, TunnelProtocol,
+    WaypointConfig, WaypointKey, Workload,
 };
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
@@ -166,6 +166,13 @@ impl Mesh {
         self.writer.change(|edit| edit.insert_waypoint_config(waypoint_config(security)));
     }
 
+    /// Who can be asked by policies of the waypoint or of `reviews`; the waypoint has none of its own.
+    pub(super) fn let_ask(&self, services: Vec<AuthorizationService>) {
+        let config =
+            WaypointConfig { authorization_services: services, ..waypoint_config(Security::default()) };
+        self.writer.change(|edit| edit.insert_waypoint_config(config));
+    }
+
     /// Rules that govern `reviews`.
     pub(super) fn govern(&self, rules: Vec<HttpRule>) {
         self.configure(config(REVIEWS, rules));
@@ -217,7 +224,8 @@ impl Mesh {
 }
 
 fn waypoint_config(security: Security) -> WaypointConfig {
-    WaypointConfig { key: WaypointKey::new("shop", "waypoint"), security }
+    let key = WaypointKey::new("shop", "waypoint");
+    WaypointConfig { key, security, authorization_services: Vec::new() }
 }
 
 /// The address of a service, which only rules know.

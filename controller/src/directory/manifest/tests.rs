@@ -112,7 +112,7 @@ fn what_is_broken_is_named_with_line_and_field() {
 fn kinds_that_are_not_used_are_skipped_without_breaking_the_file() {
     let text = "\
 apiVersion: v1
-kind: ConfigMap
+kind: Secret
 metadata: {name: a}
 ---
 apiVersion: v1
@@ -133,7 +133,7 @@ metadata: {name: d}
     assert_eq!(
         problems(&manifest),
         [
-            "Notice f.yaml:1: ConfigMap (v1) has no effect here and is left out",
+            "Notice f.yaml:1: Secret (v1) has no effect here and is left out",
             "Skipped f.yaml:5: unknown kind \"Pods\" in \"v1\"; check both, upper and lower case matter",
             "Skipped f.yaml:9: VirtualService is not served as networking.istio.io/v7; use networking.istio.io/v1",
         ]

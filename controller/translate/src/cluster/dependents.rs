@@ -1,6 +1,7 @@
 //! What depends on an object. Asked before and after a change, the answers together are what the change
 //! affects: never too little, and sometimes more, which costs only a derivation with an equal result.
 
+mod mesh_config;
 mod policies;
 mod services;
 
@@ -21,6 +22,7 @@ impl Cluster {
         match key.kind {
             Kind::Namespace => dependents.of_namespace(&key.name),
             Kind::Node => dependents.of_node(&key.name),
+            Kind::ConfigMap => dependents.of_config_map(&name),
             Kind::Pod => {
                 dependents.affected.resources.insert(self.workload_key(&name));
                 dependents.of_readiness(key);

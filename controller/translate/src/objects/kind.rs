@@ -12,6 +12,7 @@ pub enum Kind {
     Namespace,
     ServiceAccount,
     Node,
+    ConfigMap,
     Pod,
     Deployment,
     Service,
@@ -95,10 +96,11 @@ const ISTIO_SECURITY: &[&str] = &["v1", "v1beta1"];
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
 #[rustfmt::skip]
-const KINDS: [Facts; 28] = [
+const KINDS: [Facts; 29] = [
     Facts { kind: Kind::Namespace, name: "Namespace", group: "", versions: &["v1"], namespaced: false },
     Facts { kind: Kind::ServiceAccount, name: "ServiceAccount", group: "", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Node, name: "Node", group: "", versions: &["v1"], namespaced: false },
+    Facts { kind: Kind::ConfigMap, name: "ConfigMap", group: "", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Pod, name: "Pod", group: "", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Deployment, name: "Deployment", group: "apps", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Service, name: "Service", group: "", versions: &["v1"], namespaced: true },
@@ -128,8 +130,7 @@ const KINDS: [Facts; 28] = [
 
 /// Kinds of the core group that mean nothing here; in the other groups of
 /// Kubernetes every kind is taken for one of those.
-const UNUSED_CORE: [&str; 12] = [
-    "ConfigMap",
+const UNUSED_CORE: [&str; 11] = [
     "Secret",
     "Endpoints",
     "Event",
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn unused_kinds_are_told_from_misspelt_ones() {
         for (api_version, kind) in
-            [("v1", "ConfigMap"), ("rbac.authorization.k8s.io/v1", "Role"), ("apps/v1", "StatefulSet")]
+            [("v1", "Secret"), ("rbac.authorization.k8s.io/v1", "Role"), ("apps/v1", "StatefulSet")]
         {
             assert!(matches!(Kind::find(api_version, kind), Err(KindError::Unused { .. })), "{kind}");
         }

@@ -3,6 +3,7 @@
 mod extension;
 mod http_route;
 mod kubernetes;
+mod mesh_config;
 mod policy;
 mod service_entry;
 mod stream_route;
@@ -37,6 +38,7 @@ pub fn validate(object: &Object) -> Vec<Invalid> {
     kubernetes::metadata(object, &mut checks);
     match object {
         Object::Namespace(_) | Object::ServiceAccount(_) | Object::Node(_) | Object::GatewayClass(_) => {}
+        Object::ConfigMap(object) => mesh_config::check(object, &mut checks),
         Object::Pod(object) => kubernetes::pod(object, &mut checks),
         Object::Deployment(object) => kubernetes::deployment(object, &mut checks),
         Object::Service(object) => kubernetes::service(object, &mut checks),

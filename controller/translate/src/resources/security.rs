@@ -3,7 +3,7 @@
 use mesh_model::{RequestPolicy, Security, TokenRule, WaypointConfig, WaypointKey};
 
 use super::targets::{Target, names};
-use super::{request_policy, token_rule};
+use super::{authorization_service, request_policy, token_rule};
 use crate::cluster::{Cluster, Name, ServiceObject};
 
 /// The config of that waypoint: every waypoint has one, so that it can tell "nothing holds" from "not yet told".
@@ -25,7 +25,8 @@ pub(super) fn derive_waypoint(cluster: &Cluster, key: &WaypointKey) -> Option<Wa
         security.policies.extend(policies(cluster, namespace, is_meant));
         security.token_rules.extend(token_rules(cluster, namespace, is_meant));
     }
-    Some(WaypointConfig { key: key.clone(), security })
+    let authorization_services = authorization_service::all(cluster);
+    Some(WaypointConfig { key: key.clone(), security, authorization_services })
 }
 
 /// What targets an object that stands for services.

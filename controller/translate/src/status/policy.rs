@@ -3,7 +3,9 @@
 use super::condition::{Condition, observe};
 use crate::cluster::{Attachment, Cluster, Kept, Name};
 use crate::objects::{AuthorizationPolicySpec, ObjectKey, PolicyAction, TargetRef};
-use crate::resources::{Target, convert, convert_for_waypoints, find_token_problems, target};
+use crate::resources::{
+    Target, convert, convert_for_waypoints, find_provider_problem, find_token_problems, target,
+};
 
 const ZTUNNEL: &str = "ZtunnelAccepted";
 const WAYPOINT: &str = "WaypointAccepted";
@@ -50,10 +52,9 @@ fn at_ztunnel(name: &Name, spec: &AuthorizationPolicySpec) -> Condition {
 fn at_waypoint(cluster: &Cluster, name: &Name, object: &Kept<AuthorizationPolicySpec>) -> Condition {
     let mut problems = convert_for_waypoints(name, object).problems;
     if object.spec.action == PolicyAction::Custom {
-        problems.push(
-            "spec.action: nobody outside can be asked by waypoints of this release; what matches is denied"
-                .to_owned(),
-        );
+        let provider = object.spec.provider.as_ref().map(|it| it.name.as_str()).unwrap_or_default();
+        let problem = find_provider_problem(cluster, provider);
+        problems.extend(problem.map(|it| format!("spec.provider.name: {it}, so what matches is denied")));
     }
     attached(cluster, name, object.spec.targets(), problems)
 }

@@ -12,7 +12,10 @@ use mesh_model::{
 use serde_json::{Value, json};
 
 use super::fixtures::identity;
-use crate::{Call, CallDenial, Connection, NoteKind, Request, Token, asks_for_sni, authorize_call, notes};
+use crate::{
+    Call, CallDenial, Connection, NotConsented, NoteKind, Request, Token, asks_for_sni, authorize_call,
+    notes, questions,
+};
 
 /// A call to be changed where a test needs it: `GET http://reviews:80/allowed` by `td/ns/prod/sa/web`.
 struct Sample {
@@ -68,8 +71,28 @@ impl Sample {
         })
     }
 
+    /// With the consent of everybody who is asked.
     fn result(&self, policies: &[RequestPolicy]) -> Result<(), CallDenial> {
-        self.judge(|call| authorize_call(policies.iter(), call).map(drop))
+        self.judge(|call| {
+            let mut questions = questions(policies.iter(), call);
+            while questions.next().is_some() {
+                questions.consented();
+            }
+            authorize_call(policies.iter(), call, questions.close().unwrap()).map(drop)
+        })
+    }
+
+    /// Whom somebody has to ask about it, in turn.
+    fn asked(&self, policies: &[RequestPolicy]) -> Vec<String> {
+        self.judge(|call| {
+            let mut questions = questions(policies.iter(), call);
+            let mut asked = Vec::new();
+            while let Some(question) = questions.next() {
+                asked.push(format!("{} by {}", question.provider, question.policy.name));
+                questions.consented();
+            }
+            asked
+        })
     }
 
     fn passes(&self, policies: &[RequestPolicy]) -> bool {
@@ -368,13 +391,43 @@ fn az_13_14_17_tokens() {
 }
 
 #[test]
-fn az_custom_denies_what_it_matches_while_nobody_can_be_asked() {
-    let custom = |conditions| policy("ask", PolicyAction::Custom("opa".into()), vec![rule(conditions)]);
-    let denial = CallDenial::NobodyToAsk { policy: PolicyKey::new("prod", "ask"), provider: "opa".into() };
-    let matching = custom(vec![is(Attribute::Method, &["GET"])]);
-    assert_eq!(Sample::default().result(&[allow(vec![]), matching]), Err(denial));
-    let other = custom(vec![is(Attribute::Method, &["POST"])]);
-    assert!(Sample::default().passes(&[other]));
+fn az_custom_policies_ask_about_what_they_match_each_provider_once() {
+    let custom = |name: &str, provider: &str, conditions| {
+        policy(name, PolicyAction::Custom(provider.into()), vec![rule(conditions)])
+    };
+    let get = || vec![is(Attribute::Method, &["GET"])];
+    let dry = RequestPolicy { dry_run: true, ..custom("dry", "iam", get()) };
+    let policies = [
+        custom("first", "opa", get()),
+        custom("other", "opa", vec![is(Attribute::Method, &["POST"])]),
+        custom("second", "iam", get()),
+        custom("again", "opa", vec![]),
+        deny(vec![is(Attribute::Method, &["POST"])]),
+        dry,
+    ];
+    assert_eq!(Sample::default().asked(&policies), ["opa by first", "iam by second"]);
+    assert!(Sample::default().asked(&policies[1..2]).is_empty());
+}
+
+#[test]
+fn az_a_question_without_an_answer_is_no_consent() {
+    let custom = policy("ask", PolicyAction::Custom("opa".into()), vec![PolicyRule::default()]);
+    let closed = Sample::default().judge(|call| questions([&custom].into_iter(), call).close());
+    let expected = NotConsented { policy: PolicyKey::new("prod", "ask"), provider: "opa".into() };
+    assert_eq!(closed, Err(expected));
+}
+
+#[test]
+fn az_who_looks_at_tokens_asks_before_they_are_known() {
+    let sample = Sample { token: token(json!({ "iss": "i", "sub": "s" })), ..Sample::default() };
+    let ask = |conditions| policy("ask", PolicyAction::Custom("opa".into()), vec![rule(conditions)]);
+    for condition in
+        [is(Attribute::TokenPrincipal, &["other/one"]), is_not(Attribute::TokenPrincipal, &["i/s"])]
+    {
+        assert_eq!(sample.asked(&[ask(vec![condition.clone()])]).len(), 1, "{condition:?}");
+        let elsewhere = ask(vec![condition, is(Attribute::Method, &["POST"])]);
+        assert!(sample.asked(&[elsewhere]).is_empty(), "the rest still has to match");
+    }
 }
 
 #[test]

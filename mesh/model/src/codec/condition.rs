@@ -77,7 +77,7 @@ pub(super) fn encode(condition: &Condition) -> proto::PolicyCondition {
     }
 }
 
-fn decode_pattern(wire: proto::Pattern) -> Result<Pattern, DecodeError> {
+pub(super) fn decode_pattern(wire: proto::Pattern) -> Result<Pattern, DecodeError> {
     Ok(match required("pattern", wire.pattern)? {
         Wire::Exact(text) => Pattern::Exact(text.into()),
         Wire::Prefix(text) => Pattern::Prefix(text.into()),
@@ -99,7 +99,7 @@ fn decode_pattern(wire: proto::Pattern) -> Result<Pattern, DecodeError> {
     })
 }
 
-fn encode_pattern(pattern: &Pattern) -> proto::Pattern {
+pub(super) fn encode_pattern(pattern: &Pattern) -> proto::Pattern {
     let pattern = match pattern {
         Pattern::Exact(text) => Wire::Exact(text.to_string()),
         Pattern::Prefix(text) => Wire::Prefix(text.to_string()),

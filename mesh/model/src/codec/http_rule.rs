@@ -277,12 +277,12 @@ fn decode_timeout(field: &str, wire: Option<prost_types::Duration>) -> Result<Op
     Ok(timeout.filter(|timeout| !timeout.is_zero()))
 }
 
-fn decode_duration(wire: prost_types::Duration) -> Result<Duration, DecodeError> {
+pub(super) fn decode_duration(wire: prost_types::Duration) -> Result<Duration, DecodeError> {
     Duration::try_from(wire).map_err(|_| DecodeError::new("a duration cannot be negative"))
 }
 
 /// Longer than the wire can say is as good as for ever.
-fn encode_duration(duration: Duration) -> prost_types::Duration {
+pub(super) fn encode_duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         nanos: duration.subsec_nanos().try_into().unwrap_or(0),

@@ -4,7 +4,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{at, named, parse_message};
-use super::security;
+use super::{authorization_service, security};
 use crate::{WaypointConfig, WaypointKey};
 
 /// The type URL of these resources.
@@ -20,6 +20,11 @@ pub fn decode(wire: proto::WaypointConfig) -> Result<WaypointConfig, DecodeError
     Ok(WaypointConfig {
         key: WaypointKey::new(wire.namespace, named("gateway", &wire.gateway)?),
         security: at("security", security::decode(wire.security))?,
+        authorization_services: wire
+            .authorization_services
+            .into_iter()
+            .filter_map(|service| authorization_service::decode(service).ok())
+            .collect(),
     })
 }
 
@@ -29,5 +34,10 @@ pub fn encode(config: &WaypointConfig) -> proto::WaypointConfig {
         namespace: config.key.namespace.to_string(),
         gateway: config.key.gateway.to_string(),
         security: security::encode(&config.security),
+        authorization_services: config
+            .authorization_services
+            .iter()
+            .map(authorization_service::encode)
+            .collect(),
     }
 }

@@ -1,14 +1,17 @@
 //! Random policies over requests, and random rules for tokens.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{block, name, policy_key, text};
+use super::{block, host, name, policy_key, text};
 use crate::{
-    Attribute, Condition, Pattern, PolicyAction, PolicyClause, PolicyRule, RequestPolicy, Security,
-    ServiceAccountMatch, TokenRule, WaypointConfig, WaypointKey,
+    Attribute, AuthorizationService, CheckProtocol, CheckedBody, Condition, HttpCheck, Pattern, PolicyAction,
+    PolicyClause, PolicyRule, RequestPolicy, Security, ServiceAccountMatch, TokenRule, WaypointConfig,
+    WaypointKey,
 };
 
 fn attribute() -> impl Strategy<Value = Attribute> {
@@ -99,8 +102,52 @@ pub(super) fn security() -> impl Strategy<Value = Security> {
 }
 
 pub(in crate::codec) fn waypoint_config() -> impl Strategy<Value = WaypointConfig> {
-    (text(), name(), security()).prop_map(|(namespace, gateway, security)| WaypointConfig {
-        key: WaypointKey { namespace, gateway },
-        security,
-    })
+    (text(), name(), security(), vec(authorization_service(), 0..3)).prop_map(
+        |(namespace, gateway, security, authorization_services)| WaypointConfig {
+            key: WaypointKey { namespace, gateway },
+            security,
+            authorization_services,
+        },
+    )
+}
+
+fn authorization_service() -> impl Strategy<Value = AuthorizationService> {
+    let body =
+        (any::<u32>(), any::<bool>(), any::<bool>()).prop_map(|(max_bytes, allow_partial, pack_as_bytes)| {
+            CheckedBody { max_bytes, allow_partial, pack_as_bytes }
+        });
+    let protocol = prop_oneof![Just(CheckProtocol::Grpc), http_check().prop_map(CheckProtocol::Http)];
+    (
+        (name(), host(), any::<u16>(), 1..1_000_000u64),
+        (any::<bool>(), 400..600u16, option::of(body), protocol),
+    )
+        .prop_map(|(where_, how)| AuthorizationService {
+            provider: where_.0,
+            service: where_.1,
+            port: where_.2,
+            timeout: Duration::from_micros(where_.3),
+            fail_open: how.0,
+            status_on_error: how.1,
+            body: how.2,
+            protocol: how.3,
+        })
+}
+
+fn http_check() -> impl Strategy<Value = HttpCheck> {
+    let pattern = prop_oneof![
+        name().prop_map(Pattern::Exact),
+        name().prop_map(Pattern::Prefix),
+        name().prop_map(Pattern::Suffix),
+    ];
+    let patterns = || vec(pattern.clone(), 0..3);
+    ((text(), vec((name(), text()), 0..3)), patterns(), patterns(), patterns(), patterns()).prop_map(
+        |(request, told, upstream, on_allow, on_deny)| HttpCheck {
+            path_prefix: request.0,
+            additional_headers: request.1,
+            request_headers: told,
+            upstream_headers: upstream,
+            downstream_headers_on_allow: on_allow,
+            downstream_headers_on_deny: on_deny,
+        },
+    )
 }

@@ -1,0 +1,46 @@
+//! Checks of the mesh's own settings; other ConfigMaps have none.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use super::{Checks, repeated};
+use crate::objects::{MESH_CONFIG_KEY, MeshConfig};
+
+pub(super) fn check(object: &ConfigMap, checks: &mut Checks) {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let is_meant = name == "istio" || name.starts_with("istio-");
+    let Some(text) = object.data.as_ref().and_then(|data| data.get(MESH_CONFIG_KEY)).filter(|_| is_meant)
+    else {
+        return;
+    };
+    let config = match MeshConfig::parse(text) {
+        Ok(config) => config,
+        Err(reason) => return checks.fail("data.mesh", reason),
+    };
+    let providers = &config.extension_providers;
+    for at in repeated(providers.iter().map(|provider| &provider.name)) {
+        let reason = format!("{:?} is there twice", providers[at].name);
+        checks.fail(format!("data.mesh.extensionProviders[{at}].name"), reason);
+    }
+    for (at, provider) in providers.iter().enumerate() {
+        let path = format!("data.mesh.extensionProviders[{at}]");
+        if provider.name.is_empty() {
+            checks.fail(format!("{path}.name"), "is needed");
+        }
+        let Some(authorizer) = provider.authorizer() else { continue };
+        if authorizer.service.is_empty() {
+            checks.fail(format!("{path}.service"), "is needed");
+        }
+        checks.port(format!("{path}.port"), i32::try_from(authorizer.port).unwrap_or(i32::MAX));
+        let status = authorizer.status_on_error.as_deref();
+        let is_error = |text: &str| text.parse().is_ok_and(|status: u16| (400..600).contains(&status));
+        if status.is_some_and(|text| !is_error(text)) {
+            checks.fail(format!("{path}.statusOnError"), "is not the status of an error; use 400 to 599");
+        }
+        let headers =
+            provider.envoy_ext_authz_http.iter().flat_map(|it| &it.include_additional_headers_in_check);
+        for (name, value) in headers {
+            checks.header_name(format!("{path}.includeAdditionalHeadersInCheck"), name);
+            checks.header_value(format!("{path}.includeAdditionalHeadersInCheck[{name}]"), value);
+        }
+    }
+}

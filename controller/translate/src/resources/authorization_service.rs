@@ -1,0 +1,109 @@
+//! Whom CUSTOM policies can ask: extension providers of the mesh as waypoints need them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody, HttpCheck, NamespacedHostname, Pattern};
+
+use crate::cluster::{Cluster, MeshService};
+use crate::objects::{Authorizer, ExtensionProvider, HttpAuthorizer};
+
+/// Where nobody says how long it may take (api.md §3.8).
+const TIMEOUT: Duration = Duration::from_secs(600);
+const FORBIDDEN: u16 = 403;
+
+/// All that can be asked.
+pub(super) fn all(cluster: &Cluster) -> Vec<AuthorizationService> {
+    let providers = cluster.mesh.extension_providers.iter();
+    providers.filter_map(|provider| convert(cluster, provider).ok()).collect()
+}
+
+/// Why nobody can be asked by the name of a provider.
+pub(crate) fn find_provider_problem(cluster: &Cluster, name: &str) -> Option<String> {
+    let Some(provider) = cluster.mesh.find_provider(name) else {
+        let map = cluster.settings.mesh_config_map();
+        let root = &cluster.settings.root_namespace;
+        return Some(format!("ConfigMap {root}/{map} has no extension provider {name:?}"));
+    };
+    convert(cluster, provider).err()
+}
+
+/// The namespace and the host name an authorizer has; none where it is not said in which one.
+pub(crate) fn authorizer_host(cluster: &Cluster, authorizer: &Authorizer) -> (Option<Arc<str>>, Arc<str>) {
+    let (namespace, host) = match authorizer.service.split_once('/') {
+        Some((namespace, host)) => (Some(Arc::from(namespace)), host),
+        None => (None, authorizer.service.as_str()),
+    };
+    let from = namespace.as_ref().unwrap_or(&cluster.settings.root_namespace);
+    let hostname = cluster.settings.hostname_meant(from, host);
+    (namespace, hostname)
+}
+
+fn convert(cluster: &Cluster, provider: &ExtensionProvider) -> Result<AuthorizationService, String> {
+    let name = &provider.name;
+    let Some(authorizer) = provider.authorizer() else {
+        return Err(format!(
+            "extension provider {name:?} decides about nothing; use one with envoyExtAuthzGrpc or envoyExtAuthzHttp"
+        ));
+    };
+    let found = find_service(cluster, authorizer).ok_or_else(|| {
+        format!("extension provider {name:?} names service {:?}, which does not exist", authorizer.service)
+    })?;
+    let port = u16::try_from(authorizer.port).ok().filter(|port| found.object.has_port(*port));
+    let port = port.ok_or_else(|| {
+        format!("extension provider {name:?} names port {} of {}, which has none", authorizer.port, found.key)
+    })?;
+    let status = authorizer.status_on_error.as_ref().and_then(|text| text.parse().ok());
+    Ok(AuthorizationService {
+        provider: name.as_str().into(),
+        service: found.key,
+        port,
+        timeout: authorizer.timeout.map(|it| it.0).filter(|it| !it.is_zero()).unwrap_or(TIMEOUT),
+        fail_open: authorizer.fail_open,
+        status_on_error: status.unwrap_or(FORBIDDEN),
+        body: authorizer.include_request_body_in_check.map(|body| CheckedBody {
+            max_bytes: body.max_request_bytes,
+            allow_partial: body.allow_partial_message,
+            pack_as_bytes: body.pack_as_bytes,
+        }),
+        protocol: match &provider.envoy_ext_authz_http {
+            Some(http) => CheckProtocol::Http(convert_http(http)),
+            None => CheckProtocol::Grpc,
+        },
+    })
+}
+
+fn find_service<'a>(cluster: &'a Cluster, authorizer: &Authorizer) -> Option<MeshService<'a>> {
+    let (namespace, hostname) = authorizer_host(cluster, authorizer);
+    match namespace {
+        Some(namespace) => cluster.find_service(&NamespacedHostname::new(namespace, hostname)),
+        None => cluster.resolve_hostname(&cluster.settings.root_namespace, &hostname),
+    }
+}
+
+fn convert_http(http: &HttpAuthorizer) -> HttpCheck {
+    let told = http.include_request_headers_in_check.iter().chain(&http.include_headers_in_check);
+    let additional = http.include_additional_headers_in_check.iter();
+    HttpCheck {
+        path_prefix: http.path_prefix.as_str().into(),
+        request_headers: told.map(pattern).collect(),
+        additional_headers: additional
+            .map(|(name, value)| (name.to_ascii_lowercase().into(), value.as_str().into()))
+            .collect(),
+        upstream_headers: http.headers_to_upstream_on_allow.iter().map(pattern).collect(),
+        downstream_headers_on_allow: http.headers_to_downstream_on_allow.iter().map(pattern).collect(),
+        downstream_headers_on_deny: http.headers_to_downstream_on_deny.iter().map(pattern).collect(),
+    }
+}
+
+/// `x`, `x*` or `*x`; `*` alone is the beginning of every name.
+fn pattern(text: &String) -> Pattern {
+    let text = text.to_ascii_lowercase();
+    if let Some(prefix) = text.strip_suffix('*') {
+        Pattern::Prefix(prefix.into())
+    } else if let Some(suffix) = text.strip_prefix('*') {
+        Pattern::Suffix(suffix.into())
+    } else {
+        Pattern::Exact(text.into())
+    }
+}

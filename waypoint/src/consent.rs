@@ -1,0 +1,146 @@
+//! Asks somebody outside whether a request may pass, as CUSTOM policies want it: by the protocols of Envoy's external
+//! authorization, over gRPC or by a request like the client's.
+
+mod edits;
+mod grpc;
+mod http_check;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody};
+use thiserror::Error;
+
+use crate::balance::{Chosen, choose};
+use crate::http::RequestBody;
+use crate::routes::Destination;
+use crate::tunnel::Tunnel;
+use crate::upstream::{Answer, Version};
+pub(crate) use edits::Edits;
+
+/// More of an answer is not read.
+const LARGEST_ANSWER: usize = 1 << 20;
+/// More of a body nobody is told, whatever the configuration says.
+const MOST_TOLD: u32 = 4 << 20;
+
+/// Somebody to ask.
+#[derive(Debug)]
+pub(crate) struct Authorizer {
+    pub(crate) service: AuthorizationService,
+    destination: Destination,
+}
+
+/// What a question is about.
+pub(crate) struct Subject<'a> {
+    pub(crate) tunnel: &'a Tunnel,
+    /// The request; none if the connection carries no HTTP.
+    pub(crate) head: Option<&'a Parts>,
+    /// What is told of the request's body.
+    pub(crate) body: Option<ToldBody>,
+    /// The name the client has asked for by TLS.
+    pub(crate) sni: Option<&'a str>,
+}
+
+/// A body, as far as somebody is told of it.
+pub(crate) struct ToldBody {
+    pub(crate) bytes: Bytes,
+    pub(crate) complete: bool,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) enum Opinion {
+    /// It may pass, with these changes.
+    Consent(Changes),
+    /// It may not.
+    Denial(Denied),
+}
+
+/// What a consent wants changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Headers of the request.
+    pub(crate) request: Edits,
+    /// Headers of the response.
+    pub(crate) response: Edits,
+}
+
+/// What the client is told instead.
+#[derive(Debug)]
+pub(crate) struct Denied {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no opinion.
+#[derive(Debug, Error)]
+pub(crate) enum NoOpinion {
+    #[error("{0} has no endpoint that could be asked")]
+    NoEndpoint(String),
+    #[error("it did not answer within {0:?}")]
+    TooSlow(std::time::Duration),
+    #[error("it cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("its answer makes no sense: {0}")]
+    Nonsense(String),
+    /// Only requests can be asked about by requests.
+    #[error("it is asked by HTTP, which is possible for requests only; use a gRPC provider")]
+    NoRequest,
+}
+
+impl Authorizer {
+    pub(crate) fn new(service: &AuthorizationService) -> Authorizer {
+        let (key, port) = (service.service.clone(), service.port);
+        let destination = Destination::Service { service: key, port, subset: None };
+        Authorizer { service: service.clone(), destination }
+    }
+
+    /// What it wants to be told of bodies, and the most of one.
+    pub(crate) fn wants_body(&self) -> Option<(CheckedBody, usize)> {
+        self.service.body.map(|body| (body, body.max_bytes.min(MOST_TOLD) as usize))
+    }
+
+    /// Asks, and waits for the answer.
+    pub(crate) async fn ask(&self, subject: &Subject<'_>) -> Result<Opinion, NoOpinion> {
+        let asking = async {
+            match &self.service.protocol {
+                CheckProtocol::Grpc => grpc::ask(self, subject).await,
+                CheckProtocol::Http(check) => http_check::ask(self, check, subject).await,
+            }
+        };
+        let limit = self.service.timeout;
+        tokio::time::timeout(limit, asking).await.unwrap_or(Err(NoOpinion::TooSlow(limit)))
+    }
+
+    /// An endpoint to ask.
+    fn choose(&self, tunnel: &Tunnel) -> Result<Chosen, NoOpinion> {
+        choose(tunnel, &self.destination, &[])
+            .map_err(|_| NoOpinion::NoEndpoint(self.service.service.to_string()))
+    }
+
+    /// The whole answer to one request: status, headers, body, trailers.
+    async fn exchange(
+        &self,
+        tunnel: &Tunnel,
+        chosen: &Chosen,
+        version: Version,
+        request: Request<RequestBody<hyper::body::Incoming>>,
+    ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), NoOpinion> {
+        let sent = tunnel.worker.pool.send(&chosen.endpoint, version, request).await;
+        // The lease is held until all has been read: only then the connection can be used again.
+        let Answer { response, lease: _lease } =
+            sent.map_err(|error| NoOpinion::Unreachable(error.reason))?;
+        let (head, body) = response.into_parts();
+        let read = Limited::new(body, LARGEST_ANSWER).collect().await;
+        let read = read.map_err(|error| NoOpinion::Nonsense(error.to_string()))?;
+        let trailers = read.trailers().cloned();
+        Ok((head, read.to_bytes(), trailers))
+    }
+}
+
+/// A body that is sent at once.
+fn whole(bytes: Bytes) -> RequestBody<hyper::body::Incoming> {
+    if bytes.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Full::new(bytes)) }
+}
