@@ -254,8 +254,17 @@ fn forward() -> routes::HttpRule {
     let regex = routes::RegexRewrite { pattern: "/a(.*)".to_owned(), substitution: r"/b\1".to_owned() };
     let change = routes::path_change::Change::Regex(regex);
     let header = routes::Header { name: "x-a".to_owned(), value: "1".to_owned() };
+    let cors = routes::Cors {
+        origins: vec![routes::StringMatch {
+            match_type: Some(routes::string_match::MatchType::Exact("https://example.com".to_owned())),
+        }],
+        methods: vec!["GET".to_owned()],
+        max_age: seconds(60),
+        ..routes::Cors::default()
+    };
     routes::HttpRule {
         name: "rest".to_owned(),
+        cors: Some(cors),
         request_headers: Some(routes::HeaderChange { set: vec![header], ..Default::default() }),
         rewrite: Some(routes::Rewrite {
             authority: "other".to_owned(),

@@ -1,7 +1,6 @@
 //! Asks somebody outside whether a request may pass, as CUSTOM policies want it: by the protocols of Envoy's external
 //! authorization, over gRPC or by a request like the client's.
 
-mod edits;
 mod grpc;
 mod http_check;
 
@@ -13,11 +12,10 @@ use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody};
 use thiserror::Error;
 
 use crate::balance::{Chosen, choose};
-use crate::http::RequestBody;
+use crate::http::{Edits, RequestBody};
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, Version};
-pub(crate) use edits::Edits;
 
 /// More of an answer is not read.
 const LARGEST_ANSWER: usize = 1 << 20;

@@ -5,6 +5,8 @@ mod attempts;
 mod authorize;
 mod body;
 mod consent;
+mod cors;
+mod edits;
 mod fault;
 mod headers;
 mod mirror;
@@ -31,7 +33,6 @@ use hyper::upgrade::OnUpgrade;
 use mesh_telemetry::RequestFlags;
 use tokio::time::Instant;
 
-use crate::consent::Edits;
 use crate::routes::{Action, Backend, PathMatched, Rule, ServiceRoutes, Subject, Verdict};
 use crate::tunnel::Tunnel;
 use crate::upstream::Answer;
@@ -44,6 +45,8 @@ use response::ResponseBody;
 
 pub(crate) use attempts::request_for;
 pub(crate) use body::RequestBody;
+pub(crate) use cors::Cors;
+pub(crate) use edits::{Edits, How, editable};
 pub(crate) use headers::{HeaderEdit, is_framing};
 pub(crate) use path::PathEdit;
 pub(crate) use redirect::Redirection;
@@ -62,7 +65,7 @@ pub(crate) async fn answer(tunnel: Arc<Tunnel>, request: Request<Incoming>) -> R
     response
 }
 
-/// `edits` is what whoever was asked for consent wants changed in the response, whatever it is.
+/// `edits` is what is to change in the response, whatever it is.
 async fn carry_out(
     tunnel: Arc<Tunnel>,
     mut request: Request<Incoming>,
@@ -82,6 +85,9 @@ async fn carry_out(
         let permit = authorize::authorize(&tunnel, &guards, &mut head, consent)?;
         let (rule, matched) = route(&tunnel, guards.routes(), &head)?;
         exchange.routed(&rule.name);
+        if let Some(cors) = &rule.cors {
+            cors.share(&head, edits)?;
+        }
         let fault = fault::throw(&rule.fault);
         exchange.flag(fault.flags());
         fault.inject().await?;

@@ -12,7 +12,7 @@ use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
 
 use crate::security::Guard;
 pub(crate) use condition::{SCHEME, Subject, authority_of};
-pub(crate) use pattern::{PathMatched, compile_regex};
+pub(crate) use pattern::{PathMatched, Pattern, compile_regex};
 pub(crate) use rule::{Action, Backend, Destination, Rule};
 pub(crate) use stream::{Asked, Stream, StreamRule, StreamVerdict};
 

@@ -102,6 +102,7 @@ fn teapot() -> ServiceConfig {
         retry: Retry::default(),
         fault: Fault::default(),
         mirrors: Vec::new(),
+        cors: None,
     };
     let port = PortConfig { http_rules: vec![rule], governed: true, ..PortConfig::default() };
     ServiceConfig {

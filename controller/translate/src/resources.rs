@@ -3,6 +3,7 @@
 mod app_protocol;
 mod authorization;
 mod authorization_service;
+mod cors;
 mod http_route;
 mod layer;
 mod load_balancing;

@@ -5,6 +5,7 @@ mod bad_input;
 mod capture;
 mod connectivity;
 mod enrolment;
+mod extension;
 mod identity;
 mod outage;
 mod policy;

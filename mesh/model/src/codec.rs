@@ -5,6 +5,7 @@ pub mod address;
 pub mod authorization;
 mod authorization_service;
 mod condition;
+mod cors;
 mod field;
 #[cfg(test)]
 mod generators;

@@ -87,6 +87,22 @@ pub struct HttpRule {
     pub fault: Fault,
     /// Where copies go.
     pub mirrors: Vec<Mirror>,
+    /// What pages of other origins may do, if they are told anything.
+    pub cors: Option<Cors>,
+}
+
+/// Cross-origin resource sharing. Where `*` is among the methods or headers, all are allowed.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)] // the names say it
+pub struct Cors {
+    pub origins: Vec<ValueMatch>,
+    pub methods: Vec<Arc<str>>,
+    pub headers: Vec<Arc<str>>,
+    pub exposed_headers: Vec<Arc<str>>,
+    pub max_age: Option<Duration>,
+    pub credentials: bool,
+    /// A preflight request of another origin goes to the backend; otherwise it is answered here.
+    pub forwards_unmatched_preflights: bool,
 }
 
 /// Where a request goes.

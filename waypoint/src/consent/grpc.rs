@@ -15,9 +15,8 @@ use proto::attribute_context::{HttpRequest, Peer, Request as AskedRequest, TlsSe
 use proto::check_response::HttpResponse;
 use proto::header_value_option::HeaderAppendAction;
 
-use super::edits::How;
-use super::{Authorizer, Changes, Denied, Edits, NoOpinion, Opinion, Subject, ToldBody, whole};
-use crate::http::RequestBody;
+use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, ToldBody, whole};
+use crate::http::{Edits, How, RequestBody};
 use crate::routes::authority_of;
 use crate::upstream::Version;
 

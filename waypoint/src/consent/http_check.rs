@@ -5,9 +5,8 @@ use http::request::Parts;
 use http::{Request, StatusCode};
 use mesh_model::{HttpCheck, Pattern};
 
-use super::edits::{How, editable};
-use super::{Authorizer, Changes, Denied, Edits, NoOpinion, Opinion, Subject, whole};
-use crate::http::{request_for, version_for};
+use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, whole};
+use crate::http::{Edits, How, editable, request_for, version_for};
 
 /// By which an answer has headers taken from the client's request.
 const TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";

@@ -9,9 +9,10 @@ use mesh_telemetry::RequestFlags;
 
 use super::authorize::call_of;
 use super::body::{BodySource, BoxError};
+use super::edits::Edits;
 use super::normalise::Kind;
 use super::reply::Reply;
-use crate::consent::{Authorizer, Denied, Edits, NoOpinion, Opinion, Subject, ToldBody};
+use crate::consent::{Authorizer, Denied, NoOpinion, Opinion, Subject, ToldBody};
 use crate::security::Guards;
 use crate::tunnel::Tunnel;
 

@@ -13,7 +13,7 @@ use rand::RngExt;
 
 use super::condition::{Condition, Subject};
 use super::pattern::PathMatched;
-use crate::http::{HeaderEdit, PathEdit, Redirection, RetryPolicy};
+use crate::http::{Cors, HeaderEdit, PathEdit, Redirection, RetryPolicy};
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub(crate) struct Rule {
     pub(crate) request_timeout: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) cors: Option<Cors>,
 }
 
 #[derive(Debug)]
@@ -119,6 +120,7 @@ impl Rule {
             request_timeout: rule.request_timeout.filter(|timeout| !timeout.is_zero()),
             attempt_timeout: rule.attempt_timeout.filter(|timeout| !timeout.is_zero()),
             retry: RetryPolicy::compile(&rule.retry),
+            cors: rule.cors.as_ref().map(|cors| Cors::compile(cors, problems)),
         }
     }
 
@@ -143,6 +145,7 @@ impl Rule {
             request_timeout: None,
             attempt_timeout: None,
             retry: RetryPolicy::compile(&Retry::default()),
+            cors: None,
         }
     }
 

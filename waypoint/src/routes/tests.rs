@@ -36,6 +36,7 @@ fn rule(name: &str, matches: Vec<HttpMatch>) -> HttpRule {
         retry: Retry::default(),
         fault: mesh_model::Fault::default(),
         mirrors: Vec::new(),
+        cors: None,
     }
 }
 

@@ -89,6 +89,7 @@ pub(crate) fn rule(name: &str, backends: Vec<Backend>) -> HttpRule {
         retry: Retry::default(),
         fault: Fault::default(),
         mirrors: Vec::new(),
+        cors: None,
     }
 }
 

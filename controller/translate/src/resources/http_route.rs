@@ -97,6 +97,7 @@ fn translate_rule(
         retry: rule.retry.as_ref().map_or_else(Retry::default, |it| retry(it, path, problems)),
         fault: Fault::default(),
         mirrors: filters.mirrors,
+        cors: filters.cors,
     }
 }
 

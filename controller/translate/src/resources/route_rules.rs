@@ -75,6 +75,7 @@ pub(super) fn for_consumers(routes: &[&Attached<'_>]) -> Vec<HttpRule> {
             retry: Retry::default(),
             fault: Fault::default(),
             mirrors: Vec::new(),
+            cors: None,
         });
     }
     rules

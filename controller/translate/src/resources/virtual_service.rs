@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use mesh_model::{Fault, Forward, HeaderChange, HttpMatch, HttpRule, Mirror, PerMillion, RuleAction};
 
+use super::cors;
 use super::problem::{Problem, find_pattern_error};
 use crate::cluster::{Cluster, Name, VirtualService};
 use crate::objects::{HeaderOperations, Headers, HttpRouteEntry, MirrorPolicy, Port};
@@ -75,10 +76,6 @@ fn translate_entry(
         problems.push(Problem::unsupported(format!("{path}.delegate"), message));
         return Vec::new();
     }
-    if entry.cors_policy.is_some() {
-        let message = "is not honoured by this release; requests pass without it";
-        problems.push(Problem::unsupported(format!("{path}.corsPolicy"), message));
-    }
     let (request_headers, response_headers) = headers(entry.headers.as_ref());
     let (retry, attempt_timeout) =
         retry::translate(entry.retries.as_ref(), &format!("{path}.retries"), problems);
@@ -101,6 +98,10 @@ fn translate_entry(
             None => Fault::default(),
         },
         mirrors: mirrors(context, entry, path, problems),
+        cors: entry
+            .cors_policy
+            .as_ref()
+            .map(|it| cors::of_policy(it, &format!("{path}.corsPolicy"), problems)),
     };
     let matches = matches::translate(context, entry, path, problems).into_iter();
     matches.map(|matched| finish(&rule, entry, matched)).collect()

@@ -45,7 +45,7 @@ pub(super) fn encode(wanted: &HttpMatch) -> proto::HttpMatch {
     }
 }
 
-fn decode_value(wire: proto::StringMatch) -> Result<ValueMatch, DecodeError> {
+pub(super) fn decode_value(wire: proto::StringMatch) -> Result<ValueMatch, DecodeError> {
     match required("match_type", wire.match_type)? {
         MatchType::Exact(text) => Ok(ValueMatch::Exact(text.into())),
         MatchType::Prefix(text) => Ok(ValueMatch::Prefix(text.into())),
@@ -56,7 +56,7 @@ fn decode_value(wire: proto::StringMatch) -> Result<ValueMatch, DecodeError> {
     }
 }
 
-fn encode_value(value: &ValueMatch) -> proto::StringMatch {
+pub(super) fn encode_value(value: &ValueMatch) -> proto::StringMatch {
     let match_type = match value {
         ValueMatch::Exact(text) => MatchType::Exact(text.to_string()),
         ValueMatch::Prefix(text) => MatchType::Prefix(text.to_string()),

@@ -7,6 +7,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 use proto::http_rule::Action;
 
 use super::DecodeError;
+use super::cors;
 use super::field::{at, each, known, optional, or_empty, port, required};
 use super::http_match::{self, decode_header_change, decode_pattern, encode_header_change};
 use crate::{
@@ -36,6 +37,7 @@ pub(super) fn decode(wire: proto::HttpRule) -> Result<HttpRule, DecodeError> {
         retry: at("retry", wire.retry.map_or_else(|| Ok(Retry::default()), decode_retry))?,
         fault: at("fault", decode_fault(wire.fault.unwrap_or_default()))?,
         mirrors: each("mirrors", wire.mirrors, decode_mirror)?,
+        cors: at("cors", wire.cors.map(cors::decode).transpose())?,
     })
 }
 
@@ -54,6 +56,7 @@ pub(super) fn encode(rule: &HttpRule) -> proto::HttpRule {
         retry: Some(encode_retry(&rule.retry)),
         fault: encode_fault(&rule.fault),
         mirrors: rule.mirrors.iter().map(encode_mirror).collect(),
+        cors: rule.cors.as_ref().map(cors::encode),
         action: Some(match &rule.action {
             RuleAction::Forward(forward) => Action::Forward(encode_forward(forward)),
             RuleAction::Redirect(redirect) => Action::Redirect(encode_redirect(redirect)),

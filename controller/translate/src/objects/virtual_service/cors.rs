@@ -1,4 +1,4 @@
-//! What browsers of other origins may do (api.md §3.3). Not honoured by this release.
+//! What browsers of other origins may do (api.md §3.3).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -10,10 +10,13 @@ use gateway_api::experimental::httproutes::{
     HttpRouteRulesFiltersUrlRewrite as UrlRewrite,
     HttpRouteRulesFiltersUrlRewritePathType as RewritePathType,
 };
-use mesh_model::{Backend, HeaderChange, Mirror, PathChange, PerMillion, PortDerivation, Redirect, Rewrite};
+use mesh_model::{
+    Backend, Cors, HeaderChange, Mirror, PathChange, PerMillion, PortDerivation, Redirect, Rewrite,
+};
 
 use super::backend::Reference;
 use crate::cluster::Cluster;
+use crate::resources::cors;
 use crate::resources::problem::{Problem, Reason};
 
 /// What the filters of one list add up to.
@@ -24,6 +27,7 @@ pub(super) struct Filters {
     pub(super) rewrite: Option<Rewrite>,
     pub(super) redirect: Option<Redirect>,
     pub(super) mirrors: Vec<Mirror>,
+    pub(super) cors: Option<Cors>,
     /// One of them cannot be applied, so no request may pass.
     pub(super) unusable: bool,
 }
@@ -83,8 +87,12 @@ impl Filters {
                 let it = filter.url_rewrite.as_ref().ok_or_else(|| empty(filter))?;
                 self.rewrite = Some(translate_rewrite(it));
             }
+            FilterType::Cors => {
+                let it = filter.cors.as_ref().ok_or_else(|| empty(filter))?;
+                self.cors = Some(cors::of_filter(it));
+            }
             FilterType::RequestMirror => return Err(empty(filter)),
-            other @ (FilterType::Cors | FilterType::ExtensionRef | FilterType::ExternalAuth) => {
+            other @ (FilterType::ExtensionRef | FilterType::ExternalAuth) => {
                 return Err(format!("filters of type {other:?} are not supported by this release"));
             }
         }

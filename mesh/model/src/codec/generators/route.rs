@@ -12,7 +12,7 @@ use super::security::security;
 use super::stream::stream_rule;
 use super::{host, labels, name, text};
 use crate::{
-    Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HeaderChange,
+    Abort, AbortError, Backend, BackendTarget, Cors, Delay, DirectResponse, Fault, Forward, HeaderChange,
     HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, PortTraffic,
     Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
 };
@@ -141,15 +141,29 @@ fn rewrite() -> impl Strategy<Value = Rewrite> {
     (option::of(name()), option::of(path_change())).prop_map(|(authority, path)| Rewrite { authority, path })
 }
 
+fn cors() -> impl Strategy<Value = Cors> {
+    let names = || vec(name(), 0..3);
+    (vec(value(), 0..3), (names(), names(), names()), option::of(duration()), any::<bool>(), any::<bool>())
+        .prop_map(|(origins, names, max_age, credentials, forwards_unmatched_preflights)| Cors {
+            origins,
+            methods: names.0,
+            headers: names.1,
+            exposed_headers: names.2,
+            max_age,
+            credentials,
+            forwards_unmatched_preflights,
+        })
+}
+
 fn http_rule() -> impl Strategy<Value = HttpRule> {
     let mirror = (backend(), share()).prop_map(|(backend, share)| Mirror { backend, share });
     (
         (text(), vec(http_match(), 0..3), header_change(), header_change(), action()),
         (option::of(rewrite()), option::of(duration()), option::of(duration())),
-        (retry(), fault(), vec(mirror, 0..3)),
+        (retry(), fault(), vec(mirror, 0..3), option::of(cors())),
     )
-        .prop_map(|(rule, (rewrite, request_timeout, attempt_timeout), (retry, fault, mirrors))| {
-            HttpRule {
+        .prop_map(
+            |(rule, (rewrite, request_timeout, attempt_timeout), (retry, fault, mirrors, cors))| HttpRule {
                 name: rule.0,
                 matches: rule.1,
                 request_headers: rule.2,
@@ -161,8 +175,9 @@ fn http_rule() -> impl Strategy<Value = HttpRule> {
                 retry,
                 fault,
                 mirrors,
-            }
-        })
+                cors,
+            },
+        )
 }
 
 pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig> {

@@ -1,8 +1,8 @@
-//! Changes of headers that somebody outside wants; those that would change what a message is are not made.
+//! Changes of headers that are made as a request is carried out; those that would change what a message is are not made.
 
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::is_framing;
+use super::headers::is_framing;
 
 /// Changes, in their order.
 #[derive(Debug, Default, PartialEq)]
@@ -16,7 +16,7 @@ enum Edit {
 
 /// What becomes of the values that are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(crate) enum How {
     Append,
     Replace,
     OnlyIfAbsent,
@@ -25,14 +25,14 @@ pub(super) enum How {
 
 impl Edits {
     /// Names and values that are none are passed over, and so are the host and how messages are framed.
-    pub(super) fn write(&mut self, how: How, name: &str, value: &[u8]) {
+    pub(crate) fn write(&mut self, how: How, name: &str, value: &[u8]) {
         let value = HeaderValue::from_bytes(value).ok();
         if let (Some(name), Some(value)) = (editable(name), value) {
             self.0.push(Edit::Write(how, name, value));
         }
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         self.0.extend(editable(name).map(Edit::Remove));
     }
 
@@ -55,7 +55,7 @@ impl Edits {
 }
 
 /// Pseudo-headers are no names of headers, so nobody changes them either.
-pub(super) fn editable(name: &str) -> Option<HeaderName> {
+pub(crate) fn editable(name: &str) -> Option<HeaderName> {
     let name: HeaderName = name.parse().ok()?;
     (name != HOST && !is_framing(&name)).then_some(name)
 }
