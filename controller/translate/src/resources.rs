@@ -49,7 +49,8 @@ pub(crate) use targets::{Target, target};
 pub use token_rule::{MOST_KEYS, check_key_set};
 pub(crate) use token_rule::{find_problems as find_token_problems, key_sources};
 pub(crate) use virtual_service::{
-    find_stream_problems, ports_named as stream_ports_named, translate as translate_virtual_service,
+    delegate_name, find_stream_problems, ports_named as stream_ports_named,
+    translate as translate_virtual_service,
 };
 
 /// A resource to publish.

@@ -198,11 +198,17 @@ impl Dependents<'_> {
 
     fn of_virtual_service(&mut self, name: &Name) {
         self.add_status(Kind::VirtualService, name);
-        let Some(object) = self.cluster.virtual_services.get(name) else { return };
-        for host in &object.hosts {
-            for hostname in host.hostnames(self.cluster) {
-                self.add_routing(&hostname);
-            }
+        let cluster = self.cluster;
+        let own = cluster.virtual_services.get(name);
+        let objects = own.into_iter().chain(cluster.delegators(name).map(|(_, it)| it));
+        for hostname in objects.flat_map(|it| &it.hosts).flat_map(|host| host.hostnames(cluster)) {
+            self.add_routing(&hostname);
+        }
+        for (at, _) in cluster.delegators(name) {
+            self.add_status(Kind::VirtualService, at);
+        }
+        for delegate in own.into_iter().flat_map(|it| it.delegates(name)) {
+            self.add_status(Kind::VirtualService, &delegate);
         }
     }
 

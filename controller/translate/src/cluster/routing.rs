@@ -7,7 +7,7 @@ use super::host::HostPattern;
 use super::table::{Facts, Kept, Name};
 use super::{Cluster, MeshService, Settings};
 use crate::objects::{self, DestinationRuleSpec, VirtualServiceSpec};
-use crate::resources::Layer;
+use crate::resources::{Layer, delegate_name};
 
 /// What is used of a VirtualService.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,11 @@ impl VirtualService {
     /// It is about traffic inside the mesh.
     pub(crate) fn is_for_mesh(&self) -> bool {
         self.spec.gateways.is_empty() || self.spec.gateways.iter().any(|it| it == "mesh")
+    }
+
+    /// The VirtualServices that continue some of its routes.
+    pub(crate) fn delegates<'a>(&'a self, own: &'a Name) -> impl Iterator<Item = Name> + 'a {
+        self.spec.http.iter().filter_map(|entry| Some(delegate_name(entry.delegate.as_ref()?, own)))
     }
 
     /// It has routes for requests, or for connections.
@@ -98,6 +103,11 @@ impl DestinationRule {
 }
 
 impl Cluster {
+    /// The VirtualServices of which that one continues a route.
+    pub(crate) fn delegators(&self, name: &Name) -> impl Iterator<Item = (&Name, &VirtualService)> {
+        self.virtual_services.iter().filter(move |(at, it)| it.delegates(at).any(|it| it == *name))
+    }
+
     /// The DestinationRules that hold for a service: those of the first namespace that has any, of
     /// the waypoint's, its own and the root namespace; there the ones that name it most closely,
     /// oldest first.

@@ -1,6 +1,7 @@
 //! VirtualServices: routes in the order they are written (api.md §3.3).
 
 mod action;
+mod delegate;
 mod fault;
 mod matches;
 mod retry;
@@ -13,8 +14,10 @@ use mesh_model::{Fault, Forward, HeaderChange, HttpMatch, HttpRule, Mirror, PerM
 use super::cors;
 use super::problem::{Problem, find_pattern_error};
 use crate::cluster::{Cluster, Name, VirtualService};
-use crate::objects::{HeaderOperations, Headers, HttpRouteEntry, MirrorPolicy, Port};
+use crate::objects::{Delegate, HeaderOperations, Headers, HttpRouteEntry, MirrorPolicy, Port};
+use delegate::Continuation;
 
+pub(crate) use delegate::name_of as delegate_name;
 pub(super) use streams::translate as translate_streams;
 pub(crate) use streams::{find_problems as find_stream_problems, ports_named};
 
@@ -53,14 +56,53 @@ pub(crate) fn translate(
     let context = Context { cluster, namespace: &name.namespace, port };
     for (at, entry) in virtual_service.spec.http.iter().enumerate() {
         let path = format!("spec.http[{at}]");
-        let rule_name = match &entry.name {
-            Some(rule) => format!("VirtualService/{name}/{rule}"),
-            None => format!("VirtualService/{name}/{at}"),
+        let rules = match &entry.delegate {
+            Some(delegate) => {
+                let from = (name, entry, delegate);
+                translate_delegated(context, from, &format!("{path}.delegate"), &mut translation.problems)
+            }
+            None => {
+                let rule_name = rule_name(name, at, entry);
+                translate_entry(context, entry, rule_name, &path, &mut translation.problems)
+            }
         };
-        let rules = translate_entry(context, entry, rule_name.into(), &path, &mut translation.problems);
         translation.rules.extend(rules);
     }
     translation
+}
+
+fn rule_name(name: &Name, at: usize, entry: &HttpRouteEntry) -> Arc<str> {
+    match &entry.name {
+        Some(rule) => format!("VirtualService/{name}/{rule}").into(),
+        None => format!("VirtualService/{name}/{at}").into(),
+    }
+}
+
+/// The rules of the VirtualService that continues an entry. What is wrong with these is told there.
+fn translate_delegated(
+    context: Context<'_>,
+    (name, entry, delegate): (&Name, &HttpRouteEntry, &Delegate),
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Vec<HttpRule> {
+    let continuation = match delegate::expand(context.cluster, name, entry, delegate) {
+        Ok(continuation) => continuation,
+        Err(message) => {
+            problems.push(Problem::unsupported(path, format!("{message}; the route is left out")));
+            return Vec::new();
+        }
+    };
+    let Continuation { name, entries, outside } = continuation;
+    for at in outside {
+        let message = format!("spec.http[{at}] of VirtualService {name} matches no request that comes here");
+        problems.push(Problem::unsupported(path, message));
+    }
+    let context = Context { namespace: &name.namespace, ..context };
+    let rules = entries.iter().flat_map(|(at, entry)| {
+        let field = format!("spec.http[{at}]");
+        translate_entry(context, entry, rule_name(&name, *at, entry), &field, &mut Vec::new())
+    });
+    rules.collect()
 }
 
 /// One rule for each alternative, since what a rewrite replaces depends on what matched.
@@ -71,11 +113,6 @@ fn translate_entry(
     path: &str,
     problems: &mut Vec<Problem>,
 ) -> Vec<HttpRule> {
-    if entry.delegate.is_some() {
-        let message = "delegation is not supported by this release; the route is left out";
-        problems.push(Problem::unsupported(format!("{path}.delegate"), message));
-        return Vec::new();
-    }
     let (request_headers, response_headers) = headers(entry.headers.as_ref());
     let (retry, attempt_timeout) =
         retry::translate(entry.retries.as_ref(), &format!("{path}.retries"), problems);

@@ -25,6 +25,9 @@ fn virtual_service_accepted(cluster: &Cluster, name: &Name, object: &VirtualServ
         let message = "spec.gateways: does not name the gateway \"mesh\", so no waypoint uses it";
         return Condition::fails("Accepted", "NotForMesh", message);
     }
+    if object.hosts.is_empty() {
+        return delegate_accepted(cluster, name);
+    }
     let layers = [Layer::Requests, Layer::Streams].into_iter().filter(|layer| object.has_routes_for(*layer));
     let outcomes = layers.map(|layer| (layer, of_layer(cluster, name, object, layer)));
     let (in_force, without): (Vec<_>, Vec<_>) = outcomes.partition(|(_, it)| it.is_ok());
@@ -41,6 +44,16 @@ fn virtual_service_accepted(cluster: &Cluster, name: &Name, object: &VirtualServ
         }
         (None, Some((_, (reason, message)))) => Condition::fails("Accepted", reason, message),
     }
+}
+
+/// Without hosts it can only continue another one.
+fn delegate_accepted(cluster: &Cluster, name: &Name) -> Condition {
+    let continued: Vec<String> = cluster.delegators(name).map(|(at, _)| at.to_string()).collect();
+    if continued.is_empty() {
+        let message = "spec.hosts: it has none, and no VirtualService delegates to it";
+        return Condition::fails("Accepted", "NoMatchingService", message);
+    }
+    Condition::holds("Accepted", "Accepted", format!("It continues VirtualService {}", continued.join(", ")))
 }
 
 /// Whether the routes for a layer are in force at some service, or why at none.

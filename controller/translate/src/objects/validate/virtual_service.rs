@@ -25,7 +25,7 @@ pub(super) fn check(spec: &VirtualServiceSpec, checks: &mut Checks) {
         return checks.fail("spec.http", reason);
     }
     if spec.hosts.is_empty() {
-        checks.fail("spec.hosts", "one host is needed");
+        check_delegate(spec, checks);
     }
     for (at, host) in spec.hosts.iter().enumerate() {
         check_host(host, &format!("spec.hosts[{at}]"), checks);
@@ -46,6 +46,22 @@ pub(super) fn check(spec: &VirtualServiceSpec, checks: &mut Checks) {
     }
     for (at, route) in spec.tcp.iter().enumerate() {
         check_connections(&route.route, &format!("spec.tcp[{at}]"), checks);
+    }
+}
+
+/// Without hosts, it is for others to delegate to.
+fn check_delegate(spec: &VirtualServiceSpec, checks: &mut Checks) {
+    if spec.http.is_empty() || !spec.tcp.is_empty() || !spec.tls.is_empty() {
+        checks.fail("spec.hosts", "one host is needed");
+    }
+    if !spec.gateways.is_empty() {
+        checks.fail("spec.gateways", "are not possible without hosts: who delegates says for which it is");
+    }
+    for (at, _) in spec.http.iter().enumerate().filter(|(_, it)| it.delegate.is_some()) {
+        checks.fail(
+            format!("spec.http[{at}].delegate"),
+            "is not possible without hosts: delegation is one level deep",
+        );
     }
 }
 
