@@ -101,16 +101,15 @@ fn delete_one(mesh: &Mesh, kind: &str, name: &str, namespace: &str) -> Result<()
     let kind = kinds::find(kind)?;
     let home = if kind.is_namespaced { namespace } else { "" };
     let file = file_name(kind.name, home, name);
-    let directory = if kind.is_data { mesh.data() } else { mesh.manifests() };
-    let path = directory.join(&file);
-    if !path.exists() {
+    let places = [mesh.manifests(), mesh.data()].map(|directory| directory.join(&file));
+    let Some(path) = places.iter().find(|path| path.exists()) else {
         bail!(
             "there is no {} {name}{}",
             kind.name,
             if home.is_empty() { String::new() } else { format!(" in {home}") }
         );
-    }
-    files::remove(&path)?;
+    };
+    files::remove(path)?;
     println!("{} {name} deleted", kind.name);
     if kind.name == "namespace" { delete_inside(mesh, name) } else { Ok(()) }
 }

@@ -9,12 +9,10 @@ pub(super) struct NamedKind {
     pub(super) name: &'static str,
     short: &'static [&'static str],
     pub(super) is_namespaced: bool,
-    /// Of the environment's concern, not of the controller's.
-    pub(super) is_data: bool,
 }
 
 const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
-    NamedKind { name, short, is_namespaced: true, is_data: false }
+    NamedKind { name, short, is_namespaced: true }
 }
 
 const KINDS: [NamedKind; 19] = [
@@ -35,8 +33,8 @@ const KINDS: [NamedKind; 19] = [
     kind("authorizationpolicy", &["ap", "authorizationpolicies"]),
     kind("peerauthentication", &["pa"]),
     kind("requestauthentication", &["ra"]),
-    NamedKind { is_data: true, ..kind("configmap", &["cm"]) },
-    NamedKind { is_data: true, ..kind("secret", &[]) },
+    kind("configmap", &["cm"]),
+    kind("secret", &[]),
 ];
 
 /// The kind of that name, plural or short name.

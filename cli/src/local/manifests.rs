@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use controller::directory::{self, MAX_FILE, Severity};
+use controller_translate::{Kind, Settings};
 use serde_json::Value;
 
 use super::data::Data;
@@ -64,7 +65,7 @@ fn parse(path: &Path, text: &str, namespace: &str) -> Loaded {
     let manifest = directory::read(&Arc::new(path.to_owned()), text);
     let mut loaded = Loaded::default();
     for problem in &manifest.problems {
-        let is_kept_here = ["ConfigMap (v1)", "Secret (v1)"].iter().any(|it| problem.message.starts_with(it));
+        let is_kept_here = problem.message.starts_with("Secret (v1)");
         match problem.severity {
             Severity::Broken | Severity::Skipped => loaded.errors.push(problem.to_string()),
             Severity::Notice if is_kept_here => {}
@@ -76,6 +77,9 @@ fn parse(path: &Path, text: &str, namespace: &str) -> Loaded {
         let mut home = key.namespace.to_string();
         if key.kind.is_namespaced() {
             home = in_namespace(&mut value, namespace);
+        }
+        if key.kind == Kind::ConfigMap && !is_of_mesh(&home, &key.name) {
+            continue;
         }
         let file = file_name(key.kind.as_str(), &home, &key.name);
         let name = if home.is_empty() {
@@ -93,6 +97,12 @@ fn parse(path: &Path, text: &str, namespace: &str) -> Loaded {
         loaded.objects.clear();
     }
     loaded
+}
+
+/// Whether a ConfigMap says what holds for the whole mesh, and so is the controller's concern.
+fn is_of_mesh(namespace: &str, name: &str) -> bool {
+    let mesh = Settings::default();
+    namespace == &*mesh.root_namespace && name == mesh.mesh_config_map()
 }
 
 /// Sets the namespace where there is none; says which it is.
@@ -126,6 +136,9 @@ impl Loaded {
             }
             let home = in_namespace(&mut document, namespace);
             let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            if kind == "ConfigMap" && is_of_mesh(&home, &name) {
+                continue;
+            }
             if let Err(reason) = Data::default().put(&document) {
                 self.errors.push(format!("{}: {kind} {home}/{name}: {reason}", path.display()));
                 continue;

@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use mesh_model::{HttpCheck, Pattern};
 
 use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, whole};
-use crate::http::{Edits, How, editable, request_for, version_for};
+use crate::http::{How, editable, request_for, version_for};
 
 /// By which an answer has headers taken from the client's request.
 const TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";
