@@ -67,7 +67,9 @@ fn kinds_without_effect_are_noticed_but_configmaps_are_not() {
 #[test]
 fn the_mesh_configuration_is_for_the_controller_and_other_configmaps_are_not() {
     let map = |namespace: &str| {
-        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: {namespace}}}\ndata: {{mesh: ''}}\n")
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: istio, namespace: {namespace}}}\ndata: {{mesh: ''}}\n"
+        )
     };
     let loaded = parsed(&format!("{}---\n{}", map("istio-system"), map("prod")));
     let is_data: Vec<_> = loaded.objects.iter().map(|(file, it)| (file.as_str(), it.is_data)).collect();

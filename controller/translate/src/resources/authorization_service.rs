@@ -86,18 +86,26 @@ fn convert_http(http: &HttpAuthorizer) -> HttpCheck {
     let additional = http.include_additional_headers_in_check.iter();
     HttpCheck {
         path_prefix: http.path_prefix.as_str().into(),
-        request_headers: told.map(pattern).collect(),
+        request_headers: told.map(|name| pattern(name)).collect(),
         additional_headers: additional
             .map(|(name, value)| (name.to_ascii_lowercase().into(), value.as_str().into()))
             .collect(),
-        upstream_headers: http.headers_to_upstream_on_allow.iter().map(pattern).collect(),
-        downstream_headers_on_allow: http.headers_to_downstream_on_allow.iter().map(pattern).collect(),
-        downstream_headers_on_deny: http.headers_to_downstream_on_deny.iter().map(pattern).collect(),
+        upstream_headers: http.headers_to_upstream_on_allow.iter().map(|name| pattern(name)).collect(),
+        downstream_headers_on_allow: http
+            .headers_to_downstream_on_allow
+            .iter()
+            .map(|name| pattern(name))
+            .collect(),
+        downstream_headers_on_deny: http
+            .headers_to_downstream_on_deny
+            .iter()
+            .map(|name| pattern(name))
+            .collect(),
     }
 }
 
 /// `x`, `x*` or `*x`; `*` alone is the beginning of every name.
-fn pattern(text: &String) -> Pattern {
+fn pattern(text: &str) -> Pattern {
     let text = text.to_ascii_lowercase();
     if let Some(prefix) = text.strip_suffix('*') {
         Pattern::Prefix(prefix.into())
