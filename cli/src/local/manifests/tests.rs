@@ -40,7 +40,8 @@ fn a_broken_file_yields_nothing_but_the_place_of_the_mistake() {
         ("kind: [\n", "x.yaml:"),
         ("apiVersion: v1\nkind: Servise\nmetadata: {name: s}\n", "unknown kind"),
         ("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: ../a}\n", "metadata.name"),
-        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ../a}\n", "letters, digits"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ../a}\n", "metadata.name"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: ../a}\n", "letters, digits"),
         ("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n", "twice"),
         (
             "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: '%'}\n",
