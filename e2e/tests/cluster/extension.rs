@@ -34,7 +34,7 @@ async fn let_ask(scene: &Scene, asked: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn all(calls: &Calls, status: u16) -> bool {
+fn all(calls: &Calls, status: u64) -> bool {
     calls.iter().all(|it| it.status() == Some(status))
 }
 

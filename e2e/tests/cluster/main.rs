@@ -13,4 +13,5 @@ mod quickstart;
 mod rollout;
 mod status;
 mod strange;
+mod traffic;
 mod waypoint;

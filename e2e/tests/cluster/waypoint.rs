@@ -9,7 +9,8 @@ use anyhow::{Result, ensure};
 const GATEWAY: (&str, &str, &str) = ("gateway.networking.k8s.io/v1", "Gateway", "waypoint");
 const USE: &str = "istio.io/use-waypoint";
 
-async fn shop(scene: &Scene) -> Result<()> {
+/// A client, and two versions of `reviews` that a waypoint is ready for.
+pub(crate) async fn shop(scene: &Scene) -> Result<()> {
     scene.apply(&EchoPod::new("client").manifest()).await?;
     for (name, version) in [("reviews-v1", "v1"), ("reviews-v2", "v2")] {
         let pod = EchoPod { version, ..EchoPod::new(name).labelled(&["shop: reviews"]) };
