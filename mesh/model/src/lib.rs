@@ -37,8 +37,8 @@ pub use service::{
 };
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
 pub use traffic::{
-    Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, LoadBalancer,
-    LocalityPreference, OutlierDetection, PortTraffic, ProxyProtocolVersion, RetryBudget, TcpKeepalive,
+    Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, InvalidHashSize,
+    LoadBalancer, LocalityPreference, OutlierDetection, PortTraffic, ProxyProtocolVersion, RetryBudget, TcpKeepalive,
     TcpLimits, TlsClient, TlsTrust, TrafficPolicy, UpstreamTls, UpstreamVersion, Warmup,
 };
 pub use workload::{
