@@ -4,6 +4,7 @@
 pub mod address;
 pub mod authorization;
 mod condition;
+mod duration;
 mod field;
 #[cfg(test)]
 mod generators;
@@ -15,6 +16,7 @@ mod security;
 mod service;
 pub mod service_config;
 mod stream_rule;
+mod traffic;
 pub mod waypoint_config;
 mod workload;
 

@@ -38,8 +38,9 @@ pub use service::{
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
 pub use traffic::{
     Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, InvalidHashSize,
-    LoadBalancer, LocalityPreference, OutlierDetection, PortTraffic, ProxyProtocolVersion, RetryBudget, TcpKeepalive,
-    TcpLimits, TlsClient, TlsTrust, TrafficPolicy, UpstreamTls, UpstreamVersion, Warmup,
+    LoadBalancer, LocalityPreference, LocalityShares, OutlierDetection, PortTraffic, ProxyProtocolVersion,
+    RetryBudget, TcpKeepalive, TcpLimits, TlsClient, TlsTrust, TrafficPolicy, UpstreamTls, UpstreamVersion,
+    Warmup,
 };
 pub use workload::{
     ApplicationTunnel, ApplicationTunnelProtocol, Health, Locality, NetworkMode, PortMap, TunnelProtocol,

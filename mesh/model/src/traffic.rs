@@ -139,12 +139,15 @@ fn is_prime(number: u64) -> bool {
     (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| !number.is_multiple_of(divisor))
 }
 
+/// Shares by place, in per cent.
+pub type LocalityShares = BTreeMap<Arc<str>, u32>;
+
 /// Which places get traffic, by that of the waypoint. Places are `region/zone/subzone`;
 /// the last parts may be missing, and `*` stands for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalityPreference {
     /// Shares for traffic from a place, in per cent; the first entry that fits counts.
-    pub distribute: Vec<(Arc<str>, BTreeMap<Arc<str>, u32>)>,
+    pub distribute: Vec<(Arc<str>, LocalityShares)>,
     /// The region that takes over from another.
     pub failover: Vec<(Arc<str>, Arc<str>)>,
     /// Labels, `name` or `name=value`, most significant first: endpoints that have more of
