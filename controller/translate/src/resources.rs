@@ -18,6 +18,7 @@ mod stream_route;
 mod stream_rules;
 mod targets;
 mod token_rule;
+mod traffic;
 mod virtual_service;
 mod workload;
 
@@ -45,6 +46,7 @@ pub(crate) use stream_rules::{Lost, find_lost};
 pub(crate) use targets::{Target, target};
 pub use token_rule::{MOST_KEYS, check_key_set};
 pub(crate) use token_rule::{find_problems as find_token_problems, key_sources};
+pub(crate) use traffic::find_problems as find_traffic_problems;
 pub(crate) use virtual_service::{
     find_stream_problems, ports_named as stream_ports_named, translate as translate_virtual_service,
 };

@@ -91,8 +91,7 @@ impl Checks {
     }
 
     fn header_name(&mut self, field: impl Into<String>, name: &str) {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_token) {
+        if !is_token(name) {
             self.fail(field, format!("{name:?} is not the name of a header"));
         }
     }
@@ -108,6 +107,12 @@ impl Checks {
             self.fail(field, message);
         }
     }
+}
+
+/// Whether a text can be the name of a header or of a cookie.
+fn is_token(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(legal)
 }
 
 /// The items that were there before, by index.
