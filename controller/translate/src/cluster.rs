@@ -3,6 +3,7 @@
 mod affected;
 mod attachment;
 mod auto_address;
+mod canary;
 mod dependents;
 mod endpoint_slice;
 mod gateway;
@@ -34,6 +35,7 @@ use auto_address::AutoAddresses;
 
 pub use affected::{Affected, ResourceKey};
 pub(crate) use attachment::{Attachment, Refusal, asked_by};
+pub(crate) use canary::{Canary, CanaryRefusal};
 pub(crate) use endpoint_slice::EndpointSlice;
 pub(crate) use gateway::{ADIT_CONTROLLER, Gateway, GatewayClass, ISTIO_CONTROLLER};
 pub use key_sets::{KeySet, KeySource};
