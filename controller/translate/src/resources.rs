@@ -2,6 +2,7 @@
 
 mod app_protocol;
 mod authorization;
+mod backend_tls;
 mod http_route;
 mod layer;
 mod load_balancing;
@@ -29,6 +30,10 @@ use mesh_model::{NamespacedHostname, Policy, Service, ServiceConfig, WaypointCon
 use crate::cluster::{Cluster, ResourceKey};
 
 pub(crate) use authorization::convert;
+pub(crate) use backend_tls::{
+    BackendTls, deciding as deciding_backend_tls, target as backend_tls_target,
+    translate as translate_backend_tls,
+};
 pub(crate) use http_route::{
     leads_to as http_route_leads_to, leads_to_host as http_route_leads_to_host,
     translate as translate_http_route,

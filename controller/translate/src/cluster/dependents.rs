@@ -37,6 +37,7 @@ impl Cluster {
             Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute => {
                 dependents.of_route(key.kind, &name)
             }
+            Kind::BackendTlsPolicy => dependents.of_backend_tls_policy(&name),
             Kind::VirtualService => dependents.of_virtual_service(&name),
             Kind::DestinationRule => dependents.of_destination_rule(&name),
             Kind::AuthorizationPolicy => dependents.of_authorization_policy(&name),

@@ -1,5 +1,6 @@
 //! What the API server and Istio's webhook would refuse: checks beyond the shape of an object.
 
+mod backend_tls_policy;
 mod extension;
 mod http_route;
 mod kubernetes;
@@ -46,6 +47,7 @@ pub fn validate(object: &Object) -> Vec<Invalid> {
         Object::GrpcRoute(object) => http_route::check_grpc(&object.spec, &mut checks),
         Object::TcpRoute(object) => stream_route::check_tcp(&object.spec, &mut checks),
         Object::TlsRoute(object) => stream_route::check_tls(&object.spec, &mut checks),
+        Object::BackendTlsPolicy(object) => backend_tls_policy::check(&object.spec, &mut checks),
         Object::VirtualService(object) => virtual_service::check(&object.spec, &mut checks),
         Object::DestinationRule(object) => virtual_service::check_destination_rule(&object.spec, &mut checks),
         Object::AuthorizationPolicy(object) => policy::check(&object.spec, &mut checks),

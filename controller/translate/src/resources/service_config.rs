@@ -16,7 +16,7 @@ use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 use super::layer::Layer;
 use super::traffic::Traffic;
-use super::{route_rules, security, stream_rules, virtual_service};
+use super::{backend_tls, route_rules, security, stream_rules, virtual_service};
 use crate::cluster::{
     Cluster, DestinationRule, MeshService, Name, Route, ServiceObject, ServicePort, VirtualService,
 };
@@ -26,7 +26,7 @@ use crate::objects::{Kind, ObjectKey};
 pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<ServiceConfig> {
     let service = cluster.find_service(key)?;
     let rules = cluster.destination_rules_of(&service);
-    let asked = Traffic::new(service.object.ports(), &rules);
+    let asked = Traffic::new(service.object.ports(), &rules, backend_tls::by_port(cluster, service.object));
     let (ports, traffic) = (ports(cluster, &service), asked.of_service());
     let subsets = subsets(&rules, &asked);
     let security = security::of_object(cluster, service.object);

@@ -2,7 +2,7 @@
 //!
 //! A policy has parts, and each is taken whole: a subset's instead of the rule's. What `portLevelSettings` say of a
 //! port replaces the parts that ports can have, also those they leave out. Of several rules for a host, the oldest
-//! with a policy decides.
+//! with a policy decides. TLS that a BackendTLSPolicy asks for goes before all of that.
 
 mod connection_pool;
 mod load_balancer;
@@ -12,7 +12,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 
-use mesh_model::{PortTraffic, ProxyProtocolVersion, RetryBudget, TrafficPolicy};
+use mesh_model::{PortTraffic, ProxyProtocolVersion, RetryBudget, TrafficPolicy, UpstreamTls};
 
 use super::service_config::same_everywhere;
 use crate::cluster::{DestinationRule, Name, ServicePort};
@@ -26,12 +26,20 @@ pub(crate) use problems::find_problems;
 pub(super) struct Traffic<'a> {
     ports: &'a [ServicePort],
     asked: Option<&'a objects::TrafficPolicy>,
+    /// What BackendTLSPolicies ask for, which goes before all else.
+    tls: BTreeMap<u16, UpstreamTls>,
 }
 
 impl<'a> Traffic<'a> {
-    /// What these rules ask, which are all that hold for a service with these ports, oldest first.
-    pub(super) fn new(ports: &'a [ServicePort], rules: &[(&Name, &'a DestinationRule)]) -> Self {
-        Traffic { ports, asked: rules.iter().find_map(|(_, rule)| rule.spec.traffic_policy.as_ref()) }
+    /// What these rules ask, which are all that hold for a service with these ports, oldest first; and the TLS that
+    /// is asked for by port.
+    pub(super) fn new(
+        ports: &'a [ServicePort],
+        rules: &[(&Name, &'a DestinationRule)],
+        tls: BTreeMap<u16, UpstreamTls>,
+    ) -> Self {
+        let asked = rules.iter().find_map(|(_, rule)| rule.spec.traffic_policy.as_ref());
+        Traffic { ports, asked, tls }
     }
 
     /// What holds for the service.
@@ -58,7 +66,9 @@ impl<'a> Traffic<'a> {
 
     fn at(&self, port: u16, subset: Option<&objects::TrafficPolicy>) -> TrafficPolicy {
         let policies = self.asked.into_iter().chain(subset);
-        policies.fold(Parts::default(), |parts, policy| parts.under(policy, port)).translate()
+        let parts = policies.fold(Parts::default(), |parts, policy| parts.under(policy, port));
+        let policy = parts.translate();
+        TrafficPolicy { tls: self.tls.get(&port).cloned().or(policy.tls), ..policy }
     }
 }
 

@@ -51,32 +51,35 @@ fn labels(c: &mut Choice) -> Value {
     labels.into()
 }
 
+/// The kinds that are drawn; some more often than others.
+const KINDS: [Kind; 23] = [
+    Kind::Namespace,
+    Kind::Node,
+    Kind::Pod,
+    Kind::Pod,
+    Kind::Service,
+    Kind::Service,
+    Kind::GatewayClass,
+    Kind::Gateway,
+    Kind::EndpointSlice,
+    Kind::HttpRoute,
+    Kind::GrpcRoute,
+    Kind::TcpRoute,
+    Kind::TlsRoute,
+    Kind::BackendTlsPolicy,
+    Kind::VirtualService,
+    Kind::DestinationRule,
+    Kind::AuthorizationPolicy,
+    Kind::PeerAuthentication,
+    Kind::RequestAuthentication,
+    Kind::Telemetry,
+    Kind::ServiceEntry,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+];
+
 pub(crate) fn object(c: &mut Choice) -> Object {
-    let kinds = [
-        Kind::Namespace,
-        Kind::Node,
-        Kind::Pod,
-        Kind::Pod,
-        Kind::Service,
-        Kind::Service,
-        Kind::GatewayClass,
-        Kind::Gateway,
-        Kind::EndpointSlice,
-        Kind::HttpRoute,
-        Kind::GrpcRoute,
-        Kind::TcpRoute,
-        Kind::TlsRoute,
-        Kind::VirtualService,
-        Kind::DestinationRule,
-        Kind::AuthorizationPolicy,
-        Kind::PeerAuthentication,
-        Kind::RequestAuthentication,
-        Kind::Telemetry,
-        Kind::ServiceEntry,
-        Kind::ServiceEntry,
-        Kind::WorkloadEntry,
-    ];
-    let kind = c.of(&kinds);
+    let kind = c.of(&KINDS);
     let namespace = c.of(&NAMESPACES);
     let mut value = match kind {
         Kind::Namespace => json!({ "metadata": { "name": namespace } }),
@@ -89,6 +92,7 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::HttpRoute => http_route(c),
         Kind::GrpcRoute => grpc_route(c),
         Kind::TcpRoute | Kind::TlsRoute => stream_route(c),
+        Kind::BackendTlsPolicy => backend_tls_policy(c),
         Kind::VirtualService => virtual_service(c),
         Kind::DestinationRule => destination_rule(c),
         Kind::AuthorizationPolicy => authorization_policy(c),
@@ -305,6 +309,19 @@ fn destination_rule(c: &mut Choice) -> Value {
         .collect();
     let spec = json!({ "host": host(c), "subsets": subsets, "trafficPolicy": c.maybe(traffic_policy) });
     json!({ "metadata": { "name": c.of(&["d", "e"]) }, "spec": spec })
+}
+
+fn backend_tls_policy(c: &mut Choice) -> Value {
+    let (group, kind) = c.of(&[("", "Service"), ("networking.istio.io", "ServiceEntry")]);
+    let section = c.maybe(|c| c.of(&["http", "other"]));
+    let target = json!({ "group": group, "kind": kind, "name": c.of(&SERVICES), "sectionName": section });
+    let validation = match c.maybe(|c| c.of(&["m", "n"])) {
+        Some(map) => json!({ "caCertificateRefs": [{ "group": "", "kind": "ConfigMap", "name": map }] }),
+        None => json!({ "wellKnownCACertificates": c.of(&["System", "Other"]) }),
+    };
+    let mut spec = json!({ "targetRefs": [target], "validation": validation });
+    spec["validation"]["hostname"] = "a.example".into();
+    json!({ "metadata": { "name": c.of(&["f", "g"]) }, "spec": spec })
 }
 
 fn selector(c: &mut Choice) -> Option<Value> {
