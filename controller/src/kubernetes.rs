@@ -2,6 +2,7 @@
 //! the picture is made of, elects the replica that writes, writes.
 
 pub mod authority;
+pub(crate) mod certificates;
 pub mod classes;
 mod convert;
 pub mod deployer;

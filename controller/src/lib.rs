@@ -42,8 +42,8 @@ pub use config::Config;
 use admission::Gate;
 use background::Background;
 use config::ObjectSource;
-use kubernetes::classes;
 use kubernetes::deployer::Deployer;
+use kubernetes::{certificates, classes};
 use origin::{InCluster, Objects, Origin};
 use picture::Picture;
 use publish::Publishing;
@@ -129,6 +129,10 @@ impl Controller {
         }
         let picture = Arc::new(Picture::new(config.mesh));
         let (sender, events) = mpsc::channel(source::QUEUE);
+        if let Some(cluster) = &cluster {
+            let keeping = certificates::keep(cluster.client.clone(), picture.clone(), sender.clone());
+            background.add("the reading of certificates", keeping);
+        }
         deploy_waypoints(&config.objects, cluster.as_ref(), &picture, &sender, &mut background)?;
         let fetching = key_sets::keep(picture.clone(), sender.clone(), key_sets::over_the_network()?);
         background.add("the fetching of keys for tokens", fetching);

@@ -54,6 +54,9 @@ impl Picture {
                     affected.extend(cluster.set_obstacle(&gateway, obstacle));
                 }
                 Event::Keys(source, keys) => affected.extend(cluster.set_keys(&source, keys)),
+                Event::Certificates(map, certificates) => {
+                    affected.extend(cluster.set_certificates(&map, certificates));
+                }
                 Event::InitDone => is_complete = true,
             }
         }

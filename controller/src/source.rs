@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use controller_translate::cluster::Certificates;
 use controller_translate::{KeySet, KeySource, Name, Object, ObjectKey, Obstacle};
 use tokio::sync::mpsc;
 
@@ -16,6 +17,8 @@ pub enum Event {
     Obstacle(Name, Option<Obstacle>),
     /// What is known of the keys of a token issuer; none once nobody asks for them. Told by whoever fetches them.
     Keys(KeySource, Option<KeySet>),
+    /// What is known of the certificates in a ConfigMap that a policy names. Told by whoever reads it.
+    Certificates(Name, Certificates),
     /// Everything that was there at the start has been sent. Nothing is
     /// published before it, so that an incomplete picture takes nothing away.
     InitDone,

@@ -5,6 +5,7 @@ mod certificates;
 mod packets;
 mod resources;
 mod tls;
+mod traffic;
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,8 @@ type Seed = (&'static str, &'static str, Vec<u8>);
 
 fn main() -> anyhow::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let seeds = [packets::seeds(), resources::seeds(), certificates::seeds()?, tls::seeds()].concat();
+    let [packets, resources] = [packets::seeds(), resources::seeds()];
+    let seeds = [packets, resources, traffic::seeds(), certificates::seeds()?, tls::seeds()].concat();
     for (target, name, bytes) in &seeds {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

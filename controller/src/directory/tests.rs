@@ -50,7 +50,9 @@ impl Watched {
             Event::Applied(object) => format!("+{}", object.key()),
             Event::Deleted(key) => format!("-{key}"),
             Event::InitDone => "done".to_owned(),
-            Event::Obstacle(..) | Event::Keys(..) => panic!("a directory deploys and fetches nothing"),
+            Event::Obstacle(..) | Event::Keys(..) | Event::Certificates(..) => {
+                panic!("a directory deploys and fetches nothing")
+            }
         }
     }
 

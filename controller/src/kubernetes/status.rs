@@ -2,7 +2,7 @@
 //! writes it again when somebody takes it away.
 
 mod differ;
-mod parents;
+mod shared_list;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

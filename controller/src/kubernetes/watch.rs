@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::atomic::Ordering;
 
-use controller_translate::{Kind, ObjectKey};
+use controller_translate::cluster::config_maps_of;
+use controller_translate::{Kind, Object, ObjectKey};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
 use kube::Api;
@@ -14,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use super::retry::Retry;
-use super::{Shared, convert};
+use super::{Shared, certificates, convert};
 use crate::source::Event;
 
 /// A watch of one kind.
@@ -130,6 +131,7 @@ impl Watch {
         match convert::object(self.kind, object) {
             Ok(object) => {
                 problems.clear(&key);
+                self.send_certificates(&object).await?;
                 self.send(Event::Applied(Box::new(object))).await
             }
             Err((field, message)) => {
@@ -139,6 +141,17 @@ impl Watch {
                 Ok(())
             }
         }
+    }
+
+    /// What a policy needs goes before it.
+    async fn send_certificates(&self, object: &Object) -> Result<(), Closed> {
+        let Object::BackendTlsPolicy(policy) = object else { return Ok(()) };
+        for map in config_maps_of(&object.key().namespace, &policy.spec) {
+            if let Some(certificates) = certificates::read(&self.shared.client, &map).await {
+                self.send(Event::Certificates(map, certificates)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn delete(&self, key: ObjectKey) -> Result<(), Closed> {

@@ -95,3 +95,53 @@ pub(crate) fn waypoint_tags(cluster: &Cluster, pod: &Name) -> Vec<Arc<str>> {
     }
     tags
 }
+
+#[cfg(test)]
+mod tests {
+    use controller_translate::Settings;
+
+    use super::*;
+    use crate::picture::Picture;
+    use crate::tests::objects;
+
+    const MANIFESTS: &str = "
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: first, namespace: prod}
+spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+status: {addresses: [{type: Hostname, value: first.prod.svc.cluster.local}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: second, namespace: prod}
+spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+status: {addresses: [{type: Hostname, value: second.prod.svc.cluster.local}]}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  {name: web, namespace: prod, labels: {istio.io/use-waypoint: first, istio.io/use-waypoint-canary: second}}
+spec: {clusterIP: 10.0.0.1, ports: [{port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: prod}
+spec: {host: web, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+";
+
+    #[test]
+    fn wp_22_what_holds_for_a_service_is_sent_to_its_canary_too() {
+        let picture = Picture::new(Settings::default());
+        picture.apply(objects(MANIFESTS));
+        let cluster = picture.read();
+        let key = ResourceKey::ServiceConfig(NamespacedHostname::new("prod", "web.prod.svc.cluster.local"));
+        let config = resources::derive(&cluster, &key).unwrap();
+        let Audience::Only(waypoints) = entry(&cluster, "web".into(), &config).audience else {
+            panic!("{config:?}")
+        };
+        for waypoint in ["first", "second"] {
+            let tag = format!("prod/{waypoint}.prod.svc.cluster.local");
+            assert!(waypoints.iter().any(|it| **it == tag), "{tag} is not among {waypoints:?}");
+        }
+    }
+}

@@ -3,6 +3,8 @@
 mod affected;
 mod attachment;
 mod auto_address;
+mod canary;
+mod certificates;
 mod dependents;
 mod endpoint_slice;
 mod gateway;
@@ -27,6 +29,8 @@ mod workload_entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use gateway_api::backendtlspolicies::BackendTlsPolicySpec;
+
 use crate::objects::{
     AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec,
     RequestAuthenticationSpec,
@@ -36,6 +40,8 @@ use auto_address::AutoAddresses;
 
 pub use affected::{Affected, ResourceKey};
 pub(crate) use attachment::{Attachment, Refusal, asked_by};
+pub(crate) use canary::{Canary, CanaryRefusal};
+pub use certificates::{Certificates, config_maps_of};
 pub(crate) use endpoint_slice::EndpointSlice;
 pub(crate) use gateway::{ADIT_CONTROLLER, Gateway, GatewayClass, ISTIO_CONTROLLER};
 pub use key_sets::{KeySet, KeySource};
@@ -75,6 +81,9 @@ pub struct Cluster {
     pub(crate) grpc_routes: Table<Route>,
     pub(crate) tls_routes: Table<Route>,
     pub(crate) tcp_routes: Table<Route>,
+    pub(crate) backend_tls_policies: Table<Kept<BackendTlsPolicySpec>>,
+    /// What is known of the certificates in ConfigMaps that BackendTLSPolicies name.
+    pub(crate) certificates: BTreeMap<Name, Certificates>,
     pub(crate) virtual_services: Table<VirtualService>,
     pub(crate) destination_rules: Table<DestinationRule>,
     pub(crate) authorization_policies: Table<Kept<AuthorizationPolicySpec>>,
@@ -158,6 +167,11 @@ impl Cluster {
             Object::GrpcRoute(object) => self.grpc_routes.put(name, (*object).into()),
             Object::TlsRoute(object) => self.tls_routes.put(name, (*object).into()),
             Object::TcpRoute(object) => self.tcp_routes.put(name, (*object).into()),
+            Object::BackendTlsPolicy(object) => {
+                let changed = self.backend_tls_policies.put(name, Kept::new(&object.metadata, object.spec));
+                self.prune_certificates();
+                changed
+            }
             Object::VirtualService(object) => {
                 let value = VirtualService::new(&self.settings, &name, *object);
                 self.virtual_services.put(name, value)
@@ -206,6 +220,11 @@ impl Cluster {
             Kind::GrpcRoute => self.grpc_routes.remove(&name),
             Kind::TlsRoute => self.tls_routes.remove(&name),
             Kind::TcpRoute => self.tcp_routes.remove(&name),
+            Kind::BackendTlsPolicy => {
+                let was_there = self.backend_tls_policies.remove(&name);
+                self.prune_certificates();
+                was_there
+            }
             Kind::VirtualService => self.virtual_services.remove(&name),
             Kind::DestinationRule => self.destination_rules.remove(&name),
             Kind::AuthorizationPolicy => self.authorization_policies.remove(&name),

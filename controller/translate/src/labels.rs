@@ -4,6 +4,10 @@
 pub(crate) const USE_WAYPOINT: &str = "istio.io/use-waypoint";
 /// The namespace of the waypoint that `USE_WAYPOINT` names.
 pub(crate) const USE_WAYPOINT_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
+/// Names a second waypoint, which takes a share of the connections to a service.
+pub(crate) const CANARY: &str = "istio.io/use-waypoint-canary";
+/// The namespace of the waypoint that `CANARY` names.
+pub(crate) const CANARY_NAMESPACE: &str = "istio.io/use-waypoint-canary-namespace";
 /// What a waypoint is for: `service`, `workload`, `all` or `none`.
 pub(crate) const WAYPOINT_FOR: &str = "istio.io/waypoint-for";
 /// Ingress gateways go through the service's waypoint.
@@ -51,6 +55,8 @@ pub(crate) const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Kubernetes' label that ties a pod to its ReplicaSet.
 pub(crate) const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
+/// The share of the waypoint that `CANARY` names, in per cent.
+pub(crate) const CANARY_WEIGHT: &str = "istio.io/use-waypoint-canary-weight";
 /// `enabled` once a pod's traffic is captured.
 pub(crate) const REDIRECTION: &str = "ambient.istio.io/redirection";
 /// How traffic is handed to a sandwiched waypoint: `PROTO` or `PROTO/port`.

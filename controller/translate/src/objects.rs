@@ -62,6 +62,7 @@ pub use extension::{
     TrafficExtensionSpec, TrafficSelector, VariableSource, VmConfig, VmVariable, WasmConfig, WasmPlugin,
     WasmPluginSpec, WorkloadMode,
 };
+pub use gateway_api::backendtlspolicies::BackendTlsPolicy;
 pub use gateway_api::experimental::gatewayclasses::GatewayClass;
 pub use gateway_api::experimental::gateways::Gateway;
 pub use gateway_api::experimental::grpcroutes::GrpcRoute;
@@ -128,6 +129,7 @@ pub enum Object {
     GrpcRoute(Box<GrpcRoute>),
     TcpRoute(Box<TcpRoute>),
     TlsRoute(Box<TlsRoute>),
+    BackendTlsPolicy(Box<BackendTlsPolicy>),
     VirtualService(Box<VirtualService>),
     DestinationRule(Box<DestinationRule>),
     AuthorizationPolicy(Box<AuthorizationPolicy>),
@@ -163,6 +165,7 @@ macro_rules! each {
             Object::GrpcRoute($value) => $body,
             Object::TcpRoute($value) => $body,
             Object::TlsRoute($value) => $body,
+            Object::BackendTlsPolicy($value) => $body,
             Object::VirtualService($value) => $body,
             Object::DestinationRule($value) => $body,
             Object::AuthorizationPolicy($value) => $body,
@@ -201,6 +204,7 @@ impl Object {
             Kind::GrpcRoute => Object::GrpcRoute(Deserialize::deserialize(d)?),
             Kind::TcpRoute => Object::TcpRoute(Deserialize::deserialize(d)?),
             Kind::TlsRoute => Object::TlsRoute(stream_route::deserialize_tls(d)?.into()),
+            Kind::BackendTlsPolicy => Object::BackendTlsPolicy(Deserialize::deserialize(d)?),
             Kind::VirtualService => Object::VirtualService(Deserialize::deserialize(d)?),
             Kind::DestinationRule => Object::DestinationRule(Deserialize::deserialize(d)?),
             Kind::AuthorizationPolicy => Object::AuthorizationPolicy(Deserialize::deserialize(d)?),
@@ -241,6 +245,7 @@ impl Object {
             Object::GrpcRoute(_) => Kind::GrpcRoute,
             Object::TcpRoute(_) => Kind::TcpRoute,
             Object::TlsRoute(_) => Kind::TlsRoute,
+            Object::BackendTlsPolicy(_) => Kind::BackendTlsPolicy,
             Object::VirtualService(_) => Kind::VirtualService,
             Object::DestinationRule(_) => Kind::DestinationRule,
             Object::AuthorizationPolicy(_) => Kind::AuthorizationPolicy,

@@ -3,6 +3,7 @@
 mod app_protocol;
 mod authorization;
 mod authorization_service;
+mod backend_tls;
 mod cors;
 mod http_route;
 mod layer;
@@ -20,6 +21,7 @@ mod stream_route;
 mod stream_rules;
 mod targets;
 mod token_rule;
+mod traffic;
 mod virtual_service;
 mod workload;
 
@@ -31,6 +33,10 @@ use crate::cluster::{Cluster, ResourceKey};
 
 pub(crate) use authorization::convert;
 pub(crate) use authorization_service::{authorizer_host, find_provider_problem};
+pub(crate) use backend_tls::{
+    BackendTls, deciding as deciding_backend_tls, target as backend_tls_target,
+    translate as translate_backend_tls,
+};
 pub(crate) use http_route::{
     leads_to as http_route_leads_to, leads_to_host as http_route_leads_to_host,
     translate as translate_http_route,
@@ -48,6 +54,7 @@ pub(crate) use stream_rules::{Lost, find_lost};
 pub(crate) use targets::{Target, target};
 pub use token_rule::{MOST_KEYS, check_key_set};
 pub(crate) use token_rule::{find_problems as find_token_problems, key_sources};
+pub(crate) use traffic::find_problems as find_traffic_problems;
 pub(crate) use virtual_service::{
     delegate_name, find_stream_problems, ports_named as stream_ports_named,
     translate as translate_virtual_service,

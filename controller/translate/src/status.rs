@@ -1,5 +1,6 @@
 //! Statuses as functions of the cluster.
 
+mod backend_tls_policy;
 mod condition;
 mod gateway;
 mod own_waypoint;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, Name};
 use crate::objects::{Kind, ObjectKey};
 
+pub use backend_tls_policy::{AncestorStatus, PolicyStatus};
 pub use condition::Condition;
 pub use gateway::{GatewayStatus, ListenerStatus, StatusAddress};
 pub use route::{ParentRef, ParentStatus, RouteStatus};
@@ -33,6 +35,8 @@ pub enum Status {
     Gateway(GatewayStatus),
     /// Of a route of the Gateway API.
     Route(RouteStatus),
+    /// Of a policy of the Gateway API.
+    Policy(PolicyStatus),
     /// Of a ServiceEntry.
     ServiceEntry(ServiceEntryStatus),
     /// Of any other kind: conditions and nothing else.
@@ -59,6 +63,7 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
         Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute => {
             route::derive(cluster, key.kind, &name).map(Status::Route)
         }
+        Kind::BackendTlsPolicy => backend_tls_policy::derive(cluster, &name).map(Status::Policy),
         Kind::GatewayClass => gateway::derive_class(cluster, &name.name).map(conditions),
         Kind::ServiceEntry => service_entry::derive(cluster, &name).map(Status::ServiceEntry),
         Kind::WorkloadEntry => service_entry::derive_workload_entry(cluster, &name).map(conditions),
@@ -102,6 +107,7 @@ pub fn keys(cluster: &Cluster) -> BTreeSet<ObjectKey> {
     keys.extend(cluster.service_entries.iter().map(|(name, _)| of(Kind::ServiceEntry)(name)));
     keys.extend(cluster.workload_entries.iter().map(|(name, _)| of(Kind::WorkloadEntry)(name)));
     keys.extend(cluster.routes().map(|(name, route)| of(route.kind)(name)));
+    keys.extend(cluster.backend_tls_policies.iter().map(|(name, _)| of(Kind::BackendTlsPolicy)(name)));
     keys.extend(cluster.virtual_services.iter().map(|(name, _)| of(Kind::VirtualService)(name)));
     keys.extend(cluster.destination_rules.iter().map(|(name, _)| of(Kind::DestinationRule)(name)));
     keys.extend(cluster.authorization_policies.iter().map(|(name, _)| of(Kind::AuthorizationPolicy)(name)));

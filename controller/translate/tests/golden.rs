@@ -4,10 +4,12 @@
 //! A case is a folder with `in.yaml`: documents as a user writes them. As in a cluster without its kubelets,
 //! everything gets its address and is ready, unless a Pod has a status of its own (see `support/world.rs`).
 //! Resources of generated waypoints, and what is usual in a resource, are shown where a comment in `in.yaml`
-//! says `show everything`.
+//! says `show everything`. Of a ConfigMap somebody has read the certificates, too.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "support/config_map.rs"]
+mod config_map;
 #[path = "support/document.rs"]
 mod document;
 #[path = "support/render.rs"]
@@ -27,7 +29,7 @@ use mesh_model::codec::{address, authorization, service_config, waypoint_config}
 fn derive(input: &str) -> String {
     let everything = input.contains("# show everything");
     let mut out = render::Output { everything, text: String::new() };
-    let mut objects = Vec::new();
+    let (mut objects, mut certificates) = (Vec::new(), Vec::new());
     for (at, text) in document::split(input).enumerate() {
         match document::read(text) {
             Ok((value, object)) => {
@@ -36,6 +38,7 @@ fn derive(input: &str) -> String {
                 let invalid = validate(&object);
                 invalid.iter().for_each(|it| out.refuse(at, &it.to_string()));
                 if invalid.is_empty() {
+                    certificates.extend(config_map::read(&object));
                     objects.push(object);
                 }
             }
@@ -56,6 +59,9 @@ fn derive(input: &str) -> String {
             };
             hidden.extend(affected.resources.into_iter().filter(own));
         }
+    }
+    for (map, certificates) in certificates {
+        cluster.set_certificates(&map, certificates);
     }
     for key in resources::keys(&cluster).difference(&hidden) {
         if let Some(resource) = resources::derive(&cluster, key) {

@@ -6,6 +6,7 @@ pub mod authorization;
 mod authorization_service;
 mod condition;
 mod cors;
+mod duration;
 mod field;
 #[cfg(test)]
 mod generators;
@@ -17,6 +18,7 @@ mod security;
 mod service;
 pub mod service_config;
 mod stream_rule;
+mod traffic;
 pub mod waypoint_config;
 mod workload;
 

@@ -39,9 +39,10 @@ pub use service::{
 };
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
 pub use traffic::{
-    Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, LoadBalancer,
-    LocalityPreference, OutlierDetection, PortTraffic, ProxyProtocolVersion, RetryBudget, TcpKeepalive,
-    TcpLimits, TlsClient, TlsTrust, TrafficPolicy, UpstreamTls, UpstreamVersion, Warmup,
+    Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, InvalidHashSize,
+    LoadBalancer, LocalityPreference, LocalityShares, OutlierDetection, PortTraffic, ProxyProtocolVersion,
+    RetryBudget, TcpKeepalive, TcpLimits, TlsClient, TlsTrust, TrafficPolicy, UpstreamTls, UpstreamVersion,
+    Warmup,
 };
 pub use workload::{
     ApplicationTunnel, ApplicationTunnelProtocol, Health, Locality, NetworkMode, PortMap, TunnelProtocol,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
+
 /// Policies by service port; port 0 speaks for the ports without an entry of their own.
 pub type PortTraffic = BTreeMap<u16, TrafficPolicy>;
 
@@ -88,17 +90,64 @@ pub struct HashCookie {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashAlgorithm {
     /// Points on a ring, at least so many.
-    Ring { minimum_size: u64 },
-    /// A table of about that size.
-    Maglev { table_size: u64 },
+    Ring {
+        /// The points.
+        minimum_size: u64,
+    },
+    /// A table of that size.
+    Maglev {
+        /// Its places.
+        table_size: u64,
+    },
 }
+
+/// A size that a ring or a table cannot have.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("{size} is not possible; use {possible}")]
+pub struct InvalidHashSize {
+    size: u64,
+    possible: &'static str,
+}
+
+impl HashAlgorithm {
+    /// A ring: 1 to 8 Mi points, as in Envoy.
+    pub fn ring(minimum_size: u64) -> Result<Self, InvalidHashSize> {
+        match minimum_size {
+            1..=0x80_0000 => Ok(HashAlgorithm::Ring { minimum_size }),
+            size => Err(InvalidHashSize { size, possible: "1 to 8388608" }),
+        }
+    }
+
+    /// A table: its size is a prime number, at most 5000011, as in Envoy.
+    pub fn maglev(table_size: u64) -> Result<Self, InvalidHashSize> {
+        match table_size {
+            2..=5_000_011 if is_prime(table_size) => Ok(HashAlgorithm::Maglev { table_size }),
+            size => Err(InvalidHashSize { size, possible: "a prime number up to 5000011" }),
+        }
+    }
+}
+
+/// A ring of 1024 points.
+impl Default for HashAlgorithm {
+    fn default() -> Self {
+        HashAlgorithm::Ring { minimum_size: 1024 }
+    }
+}
+
+/// Of numbers above 1.
+fn is_prime(number: u64) -> bool {
+    (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| !number.is_multiple_of(divisor))
+}
+
+/// Shares by place, in per cent.
+pub type LocalityShares = BTreeMap<Arc<str>, u32>;
 
 /// Which places get traffic, by that of the waypoint. Places are `region/zone/subzone`;
 /// the last parts may be missing, and `*` stands for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalityPreference {
     /// Shares for traffic from a place, in per cent; the first entry that fits counts.
-    pub distribute: Vec<(Arc<str>, BTreeMap<Arc<str>, u32>)>,
+    pub distribute: Vec<(Arc<str>, LocalityShares)>,
     /// The region that takes over from another.
     pub failover: Vec<(Arc<str>, Arc<str>)>,
     /// Labels, `name` or `name=value`, most significant first: endpoints that have more of
@@ -203,7 +252,7 @@ pub enum TlsTrust {
     System,
     /// Those signed by a certificate in a file of the waypoint's pod.
     File(Arc<str>),
-    /// Those signed by one of these certificates.
+    /// Those signed by one of these certificates; an empty text trusts nobody.
     Pem(Arc<str>),
     /// All.
     Unverified,
@@ -246,4 +295,25 @@ pub struct RetryBudget {
     pub percent: f64,
     /// So many are always allowed.
     pub min_concurrency: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_and_tables_have_the_sizes_that_envoy_takes() {
+        for size in [1, 1024, 8 << 20] {
+            assert_eq!(HashAlgorithm::ring(size), Ok(HashAlgorithm::Ring { minimum_size: size }));
+        }
+        for size in [2, 3, 65_537, 5_000_011] {
+            assert_eq!(HashAlgorithm::maglev(size), Ok(HashAlgorithm::Maglev { table_size: size }));
+        }
+        for size in [0, (8 << 20) + 1] {
+            assert!(HashAlgorithm::ring(size).is_err(), "{size}");
+        }
+        for size in [0, 1, 4, 9, 65_536, 5_000_010, 5_000_077] {
+            assert!(HashAlgorithm::maglev(size).is_err(), "{size}");
+        }
+    }
 }

@@ -27,7 +27,9 @@ impl Layers {
             Event::Applied(object) => format!("+{}", object.key()),
             Event::Deleted(key) => format!("-{key}"),
             Event::InitDone => "done".to_owned(),
-            Event::Obstacle(..) | Event::Keys(..) => panic!("a directory deploys and fetches nothing"),
+            Event::Obstacle(..) | Event::Keys(..) | Event::Certificates(..) => {
+                panic!("a directory deploys and fetches nothing")
+            }
         };
         events.iter().map(word).collect()
     }

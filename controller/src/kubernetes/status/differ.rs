@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use controller_translate::{Kind, ObjectKey, Status};
 use serde_json::{Value, json};
 
-use super::parents;
+use super::shared_list::SharedList;
 use crate::kubernetes::seen::SeenStatus;
 
 /// A write to be done.
@@ -21,12 +21,14 @@ pub(super) enum Task {
         /// The status.
         status: Value,
     },
-    /// Have these entries under `parents`, beside those of other controllers.
-    Parents {
+    /// Have these entries in a list, beside those of other controllers.
+    Share {
         /// The version of the API.
         api_version: String,
+        /// The list.
+        list: SharedList,
         /// The entries.
-        parents: Vec<Value>,
+        entries: Vec<Value>,
     },
 }
 
@@ -40,11 +42,11 @@ pub(super) fn plan(
     let seen = seen?;
     let api_version = seen.api_version.clone();
     let status = wanted.map(|status| status.stamp(Some(&seen.status), now));
-    if matches!(wanted, Some(Status::Route(_))) || seen.status.get("parents").is_some() {
-        let wanted = status.as_ref().and_then(|it| it.get("parents")).and_then(Value::as_array);
-        let wanted = wanted.cloned().unwrap_or_default();
-        let is_same = parents::ours(&seen.status) == wanted.iter().collect::<Vec<_>>();
-        return (!is_same).then_some(Task::Parents { api_version, parents: wanted });
+    if let Some(list) = SharedList::of(key.kind) {
+        let entries = status.as_ref().and_then(|it| it.get(list.field)).and_then(Value::as_array);
+        let entries = entries.cloned().unwrap_or_default();
+        let is_same = list.ours(&seen.status) == entries.iter().collect::<Vec<_>>();
+        return (!is_same).then_some(Task::Share { api_version, list, entries });
     }
     let manager = manager(key.kind);
     match status {

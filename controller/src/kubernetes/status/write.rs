@@ -6,7 +6,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::differ::Task;
-use super::parents;
+use super::shared_list::SharedList;
 
 /// How often a write is tried again because somebody else wrote in between.
 const CONFLICTS: usize = 5;
@@ -17,8 +17,8 @@ pub(super) async fn write(client: &Client, key: &ObjectKey, task: Task) -> kube:
         Task::Apply { api_version, manager, status } => {
             apply(&api(client, key, &api_version), key, &api_version, manager, &status).await
         }
-        Task::Parents { api_version, parents } => {
-            write_parents(&api(client, key, &api_version), key, &parents).await
+        Task::Share { api_version, list, entries } => {
+            share(&api(client, key, &api_version), key, list, &entries).await
         }
     };
     match result {
@@ -70,15 +70,20 @@ async fn apply(
     api.patch_status(&key.name, &parameters, &Patch::Apply(&patch)).await.map(drop)
 }
 
-async fn write_parents(api: &Api<DynamicObject>, key: &ObjectKey, wanted: &[Value]) -> kube::Result<()> {
+async fn share(
+    api: &Api<DynamicObject>,
+    key: &ObjectKey,
+    list: SharedList,
+    entries: &[Value],
+) -> kube::Result<()> {
     let mut attempt = 1;
     loop {
         let object = api.get(&key.name).await?;
         let status = object.data.get("status").unwrap_or(&Value::Null);
-        let parents = parents::merge(status, wanted.to_vec());
+        let merged = list.merge(status, entries.to_vec());
         let patch = json!({
             "metadata": { "resourceVersion": object.metadata.resource_version },
-            "status": { "parents": parents },
+            "status": { (list.field): merged },
         });
         let parameters =
             PatchParams { field_manager: Some("adit.io/route-status".to_owned()), ..PatchParams::default() };
@@ -104,6 +109,7 @@ mod tests {
             (Kind::HttpRoute, "httproutes"),
             (Kind::AuthorizationPolicy, "authorizationpolicies"),
             (Kind::PeerAuthentication, "peerauthentications"),
+            (Kind::BackendTlsPolicy, "backendtlspolicies"),
         ];
         for (kind, expected) in cases {
             assert_eq!(plural(kind.as_str()), expected);

@@ -46,9 +46,14 @@ pub(crate) enum Refusal {
     NamespaceNotAllowed,
 }
 
+/// Whether a label opts out instead of naming a Gateway.
+pub(super) fn is_none(name: &str) -> bool {
+    name.eq_ignore_ascii_case("none")
+}
+
 /// The waypoint that an object's own labels ask for.
 pub(crate) fn asked_by(namespace: &str, facts: &Facts) -> Option<Name> {
-    asked_in(namespace, facts).filter(|asked| !asked.name.eq_ignore_ascii_case("none"))
+    asked_in(namespace, facts).filter(|asked| !is_none(&asked.name))
 }
 
 /// What the labels say, be it that no waypoint is wanted.
@@ -75,7 +80,16 @@ impl Cluster {
         {
             return Attachment::Unasked; // WP-32: else a waypoint would be behind itself
         }
-        self.attach(&object.name().namespace, object.facts(), &[Traffic::Service, Traffic::All])
+        let namespace = &object.name().namespace;
+        match self.waypoint_asked_for(namespace, object.facts()) {
+            None => Attachment::Unasked,
+            Some(name) => self.bind_service(name, namespace),
+        }
+    }
+
+    /// A Gateway as the waypoint of a service in that namespace.
+    pub(super) fn bind_service(&self, name: Name, namespace: &str) -> Attachment {
+        self.bind(name, namespace, &[Traffic::Service, Traffic::All])
     }
 
     /// The waypoint for traffic addressed to a pod.
@@ -91,11 +105,13 @@ impl Cluster {
 
     /// The waypoint for traffic addressed to a workload outside Kubernetes.
     pub(crate) fn attachment_of_workload(&self, namespace: &str, facts: &Facts) -> Attachment {
-        self.attach(namespace, facts, &[Traffic::Workload, Traffic::All])
+        match self.waypoint_asked_for(namespace, facts) {
+            None => Attachment::Unasked,
+            Some(name) => self.bind(name, namespace, &[Traffic::Workload, Traffic::All]),
+        }
     }
 
-    fn attach(&self, namespace: &str, facts: &Facts, kinds: &[Traffic]) -> Attachment {
-        let Some(name) = self.waypoint_asked_for(namespace, facts) else { return Attachment::Unasked };
+    fn bind(&self, name: Name, namespace: &str, kinds: &[Traffic]) -> Attachment {
         let refused = |refusal| Attachment::Refused { gateway: name.clone(), refusal };
         let Some(gateway) = self.gateways.get(&name).filter(|it| self.is_waypoint(it)) else {
             return refused(Refusal::Missing);
@@ -117,7 +133,7 @@ impl Cluster {
         let asked = asked_in(namespace, facts)
             .or_else(|| asked_in(namespace, &self.namespaces.get(namespace)?.facts))?;
         // WP-09: `none` opts out, whatever the namespace says.
-        (!asked.name.eq_ignore_ascii_case("none")).then_some(asked)
+        (!is_none(&asked.name)).then_some(asked)
     }
 
     /// WP-08: the listener's `allowedRoutes` say which namespaces may use a waypoint.

@@ -39,6 +39,7 @@ impl Cluster {
             Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute => {
                 dependents.of_route(key.kind, &name)
             }
+            Kind::BackendTlsPolicy => dependents.of_backend_tls_policy(&name),
             Kind::VirtualService => dependents.of_virtual_service(&name),
             Kind::DestinationRule => dependents.of_destination_rule(&name),
             Kind::AuthorizationPolicy => dependents.of_authorization_policy(&name),
@@ -154,11 +155,14 @@ impl Dependents<'_> {
         }
         let asks =
             |name: &Name, facts| cluster.waypoint_asked_for(&name.namespace, facts).as_ref() == Some(gateway);
-        for (name, _) in cluster.services.iter().filter(|(name, it)| asks(name, &it.facts)) {
+        let as_service = |name: &Name, facts| {
+            asks(name, facts) || cluster.canary_asked_for(&name.namespace, facts).as_ref() == Some(gateway)
+        };
+        for (name, _) in cluster.services.iter().filter(|(name, it)| as_service(name, &it.facts)) {
             self.add_service(&cluster.hostname(name));
         }
         for (name, entry) in cluster.service_entries.iter() {
-            if asks(name, &entry.facts) {
+            if as_service(name, &entry.facts) {
                 entry.hosts.iter().for_each(|host| self.add_service(host));
             }
             for endpoint in entry.endpoints.iter().filter(|it| asks(name, &it.workload.facts)) {

@@ -1,5 +1,5 @@
-//! DestinationRule: what holds for the traffic to a host (api.md §3.4). This release honours subsets;
-//! the rest is typed so that mistakes are found and a status can name it.
+//! DestinationRule: what holds for the traffic to a host (api.md §3.4). What waypoints do not honour of it is typed
+//! all the same, so that mistakes are found and a status can name it.
 
 mod load_balancer;
 mod traffic_policy;

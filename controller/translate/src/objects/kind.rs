@@ -23,6 +23,7 @@ pub enum Kind {
     GrpcRoute,
     TcpRoute,
     TlsRoute,
+    BackendTlsPolicy,
     VirtualService,
     DestinationRule,
     AuthorizationPolicy,
@@ -96,7 +97,7 @@ const ISTIO_SECURITY: &[&str] = &["v1", "v1beta1"];
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
 #[rustfmt::skip]
-const KINDS: [Facts; 29] = [
+const KINDS: [Facts; 30] = [
     Facts { kind: Kind::Namespace, name: "Namespace", group: "", versions: &["v1"], namespaced: false },
     Facts { kind: Kind::ServiceAccount, name: "ServiceAccount", group: "", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Node, name: "Node", group: "", versions: &["v1"], namespaced: false },
@@ -111,6 +112,7 @@ const KINDS: [Facts; 29] = [
     Facts { kind: Kind::GrpcRoute, name: "GRPCRoute", group: GATEWAY, versions: &["v1"], namespaced: true },
     Facts { kind: Kind::TcpRoute, name: "TCPRoute", group: GATEWAY, versions: &["v1alpha2", "v1"], namespaced: true },
     Facts { kind: Kind::TlsRoute, name: "TLSRoute", group: GATEWAY, versions: &["v1", "v1alpha3", "v1alpha2"], namespaced: true },
+    Facts { kind: Kind::BackendTlsPolicy, name: "BackendTLSPolicy", group: GATEWAY, versions: &["v1"], namespaced: true },
     Facts { kind: Kind::VirtualService, name: "VirtualService", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
     Facts { kind: Kind::DestinationRule, name: "DestinationRule", group: "networking.istio.io", versions: ISTIO_NETWORKING, namespaced: true },
     Facts { kind: Kind::AuthorizationPolicy, name: "AuthorizationPolicy", group: "security.istio.io", versions: ISTIO_SECURITY, namespaced: true },

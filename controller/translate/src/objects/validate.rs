@@ -1,5 +1,6 @@
 //! What the API server and Istio's webhook would refuse: checks beyond the shape of an object.
 
+mod backend_tls_policy;
 mod extension;
 mod http_route;
 mod kubernetes;
@@ -48,6 +49,7 @@ pub fn validate(object: &Object) -> Vec<Invalid> {
         Object::GrpcRoute(object) => http_route::check_grpc(&object.spec, &mut checks),
         Object::TcpRoute(object) => stream_route::check_tcp(&object.spec, &mut checks),
         Object::TlsRoute(object) => stream_route::check_tls(&object.spec, &mut checks),
+        Object::BackendTlsPolicy(object) => backend_tls_policy::check(&object.spec, &mut checks),
         Object::VirtualService(object) => virtual_service::check(&object.spec, &mut checks),
         Object::DestinationRule(object) => virtual_service::check_destination_rule(&object.spec, &mut checks),
         Object::AuthorizationPolicy(object) => policy::check(&object.spec, &mut checks),
@@ -93,8 +95,7 @@ impl Checks {
     }
 
     fn header_name(&mut self, field: impl Into<String>, name: &str) {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_token) {
+        if !is_token(name) {
             self.fail(field, format!("{name:?} is not the name of a header"));
         }
     }
@@ -110,6 +111,12 @@ impl Checks {
             self.fail(field, message);
         }
     }
+}
+
+/// Whether a text can be the name of a header or of a cookie.
+fn is_token(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(legal)
 }
 
 /// The items that were there before, by index.

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 
 use mesh_model::{
     HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, NamespacedHostname, NetworkAddress,
-    RoutingScope, Service, ServicePort, Visibility,
+    RoutingScope, Service, ServicePort, Visibility, WeightedWaypoint,
 };
 
 use super::{app_protocol, load_balancing};
-use crate::cluster::{Cluster, MeshService, Name, ServiceObject};
+use crate::cluster::{Canary, Cluster, MeshService, Name, ServiceObject};
 use crate::{cluster, labels};
 
 /// The service of that key, unless it is only an alias.
@@ -49,7 +49,7 @@ fn of_kubernetes(
         ports: service.ports.iter().map(port).collect(),
         subject_alt_names: Vec::new(),
         waypoint: cluster.attachment_of_service(found.object).waypoint().map(|it| it.address),
-        weighted_waypoints: Vec::new(),
+        weighted_waypoints: weighted_waypoints(cluster, found.object),
         load_balancing: LoadBalancing { preferences, mode, health_policy },
         ip_families: ip_families(&service.addresses),
         canonical: true,
@@ -73,6 +73,19 @@ fn ip_families(addresses: &[IpAddr]) -> IpFamilies {
         [IpAddr::V4(_)] => IpFamilies::Ipv4,
         [IpAddr::V6(_)] => IpFamilies::Ipv6,
         _ => IpFamilies::Dual,
+    }
+}
+
+/// The shares of a waypoint and of its canary, which serves already while it has none; empty without a canary
+/// (WP-19, WP-20).
+fn weighted_waypoints(cluster: &Cluster, object: ServiceObject<'_>) -> Vec<WeightedWaypoint> {
+    let primary = cluster.attachment_of_service(object).waypoint();
+    match (primary, cluster.canary_of_service(object)) {
+        (Some(primary), Canary::Bound { waypoint: canary, weight }) => vec![
+            WeightedWaypoint { destination: primary.address, weight: 100 - weight },
+            WeightedWaypoint { destination: canary.address, weight },
+        ],
+        _ => Vec::new(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a waypoint needs of a service: the rules that hold on its ports, and its subsets.
+//! What a waypoint needs of a service: the rules that hold on its ports, its subsets, and how its endpoints are chosen
+//! and spoken to (`traffic.rs`).
 //!
 //! Rules come from the namespaces of the service and of its waypoint. Where an HTTPRoute is attached to
 //! a port, HTTPRoutes alone decide there: their most-specific-first order and a VirtualService's
@@ -14,24 +15,24 @@ use std::sync::Arc;
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 use super::layer::Layer;
-use super::{route_rules, security, stream_rules, virtual_service};
-use crate::cluster::{Cluster, MeshService, Name, Route, ServiceObject, ServicePort, VirtualService};
+use super::traffic::Traffic;
+use super::{backend_tls, route_rules, security, stream_rules, virtual_service};
+use crate::cluster::{
+    Cluster, DestinationRule, MeshService, Name, Route, ServiceObject, ServicePort, VirtualService,
+};
 use crate::objects::{Kind, ObjectKey};
 
 /// The config of that service, if there is anything to say.
 pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<ServiceConfig> {
     let service = cluster.find_service(key)?;
-    let ports = ports(cluster, &service);
-    let subsets = subsets(cluster, &service);
+    let rules = cluster.destination_rules_of(&service);
+    let asked = Traffic::new(service.object.ports(), &rules, backend_tls::by_port(cluster, service.object));
+    let (ports, traffic) = (ports(cluster, &service), asked.of_service());
+    let subsets = subsets(&rules, &asked);
     let security = security::of_object(cluster, service.object);
-    let says_anything = !ports.is_empty() || !subsets.is_empty() || !security.is_empty();
-    says_anything.then(|| ServiceConfig {
-        key: key.clone(),
-        ports,
-        subsets,
-        security,
-        traffic: Default::default(),
-    })
+    let says_anything =
+        !ports.is_empty() || !subsets.is_empty() || !security.is_empty() || !traffic.is_empty();
+    says_anything.then(|| ServiceConfig { key: key.clone(), ports, subsets, security, traffic })
 }
 
 fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConfig> {
@@ -64,7 +65,10 @@ fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConf
 }
 
 /// One entry for all ports, where they are all alike.
-fn same_everywhere(ports: BTreeMap<u16, PortConfig>, count: usize) -> BTreeMap<u16, PortConfig> {
+pub(super) fn same_everywhere<T: Clone + PartialEq>(
+    ports: BTreeMap<u16, T>,
+    count: usize,
+) -> BTreeMap<u16, T> {
     let mut configs = ports.values();
     match configs.next() {
         Some(first) if ports.len() == count && configs.all(|it| it == first) => {
@@ -142,8 +146,7 @@ pub(crate) fn winning_virtual_service<'a>(
 }
 
 /// The named parts of a service; of several with one name, the first counts.
-fn subsets(cluster: &Cluster, service: &MeshService<'_>) -> Vec<Subset> {
-    let rules = cluster.destination_rules_of(service);
+fn subsets(rules: &[(&Name, &DestinationRule)], asked: &Traffic<'_>) -> Vec<Subset> {
     let mut subsets: Vec<Subset> = Vec::new();
     for subset in rules.iter().flat_map(|(_, rule)| &rule.spec.subsets) {
         if subsets.iter().any(|it| it.name.as_ref() == subset.name) {
@@ -153,7 +156,7 @@ fn subsets(cluster: &Cluster, service: &MeshService<'_>) -> Vec<Subset> {
         subsets.push(Subset {
             name: subset.name.as_str().into(),
             labels: labels.collect(),
-            traffic: Default::default(),
+            traffic: asked.of_subset(subset.traffic_policy.as_ref()),
         });
     }
     subsets

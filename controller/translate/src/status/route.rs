@@ -6,7 +6,7 @@ use gateway_api::experimental::httproutes::HttpRouteParentRefs;
 use serde::Serialize;
 
 use super::condition::{Condition, observe, of_problems};
-use super::service::explain;
+use super::service::{WITHOUT, explain};
 use super::stream_route;
 use crate::cluster::{Attachment, Cluster, Name, Route, ServiceObject};
 use crate::objects::Kind;
@@ -155,7 +155,9 @@ fn resolved_waypoint(cluster: &Cluster, object: ServiceObject<'_>) -> Condition 
             );
             (false, message)
         }
-        Attachment::Refused { gateway, refusal } => (false, explain(&gateway, refusal, "services").1),
+        Attachment::Refused { gateway, refusal } => {
+            (false, explain(&gateway, refusal, "services", WITHOUT).1)
+        }
     };
     Condition::new("ResolvedWaypoints", holds, "ResolvedWaypoints", message)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::condition::{Condition, observe, of_problems};
 use crate::cluster::{Cluster, DestinationRule, MeshService, Name, ServiceObject, VirtualService};
 use crate::resources::{
-    Layer, Problem, Reason, find_stream_problems, namespaces_in_force, ports_left, stream_ports_named,
-    translate_virtual_service, winning_virtual_service,
+    Layer, Problem, Reason, find_stream_problems, find_traffic_problems, namespaces_in_force, ports_left,
+    stream_ports_named, translate_virtual_service, winning_virtual_service,
 };
 
 pub(super) fn derive_virtual_service(cluster: &Cluster, name: &Name) -> Option<Vec<Condition>> {
@@ -121,7 +121,9 @@ fn missing_subsets(cluster: &Cluster, name: &Name, object: &VirtualService) -> V
 pub(super) fn derive_destination_rule(cluster: &Cluster, name: &Name) -> Option<Vec<Condition>> {
     let object = cluster.destination_rules.get(name)?;
     let accepted = destination_rule_accepted(cluster, name, object);
-    let partly = of_problems(&unsupported(object)).into_iter().filter(|it| it.kind == "PartiallyInvalid");
+    let mut problems = find_traffic_problems(&object.spec);
+    problems.extend(outranked(cluster, name, object));
+    let partly = of_problems(&problems).into_iter().filter(|it| it.kind == "PartiallyInvalid");
     let mut conditions: Vec<_> = [accepted].into_iter().chain(partly).collect();
     observe(&mut conditions, object.facts.generation);
     Some(conditions)
@@ -147,17 +149,18 @@ fn destination_rule_accepted(cluster: &Cluster, name: &Name, object: &Destinatio
     }
 }
 
-fn unsupported(object: &DestinationRule) -> Vec<Problem> {
-    let mut fields = Vec::new();
-    if object.spec.traffic_policy.is_some() {
-        fields.push("spec.trafficPolicy".to_owned());
-    }
-    if object.spec.workload_selector.is_some() {
-        fields.push("spec.workloadSelector".to_owned());
-    }
-    let subsets = object.spec.subsets.iter().enumerate();
-    let policies = subsets.filter(|(_, subset)| subset.traffic_policy.is_some());
-    fields.extend(policies.map(|(at, _)| format!("spec.subsets[{at}].trafficPolicy")));
-    let message = "is not honoured by this release";
-    fields.into_iter().map(|field| Problem::unsupported(field, message)).collect()
+/// Of several rules for a host the oldest policy holds (api.md §3.4).
+fn outranked(cluster: &Cluster, name: &Name, object: &DestinationRule) -> Option<Problem> {
+    object.spec.traffic_policy.as_ref()?;
+    let hostnames = object.host.hostnames(cluster);
+    let services = hostnames.iter().flat_map(|hostname| cluster.services_of_hostname(hostname));
+    let winners = services.filter_map(|service| {
+        let rules = cluster.destination_rules_of(&service);
+        let concerned = rules.iter().any(|(rule, _)| *rule == name);
+        let winner = rules.iter().find(|(_, rule)| rule.spec.traffic_policy.is_some())?.0;
+        (concerned && winner != name).then(|| (service.object.key(), winner))
+    });
+    let (service, winner) = winners.min()?;
+    let message = format!("DestinationRule {winner} is older and decides about the traffic to {service}");
+    Some(Problem::unsupported("spec.trafficPolicy", message))
 }

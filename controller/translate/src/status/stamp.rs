@@ -39,7 +39,7 @@ fn is_condition(fields: &Map<String, Value>) -> bool {
 
 /// The item that was about the same: items of a list are known by one of these fields.
 fn find_same<'a>(items: &'a [Value], item: &Value) -> Option<&'a Value> {
-    let names = ["type", "name", "parentRef"];
+    let names = ["type", "name", "parentRef", "ancestorRef"];
     let name = names.into_iter().find(|name| item.get(name).is_some())?;
     items.iter().find(|it| it.get(name) == item.get(name))
 }

@@ -32,11 +32,13 @@ const VERSIONS: [&str; 2] = ["v1", "v2"];
 
 fn labels(c: &mut Choice) -> Value {
     let mut labels = serde_json::Map::new();
-    let pairs: [(&str, &[&str]); 7] = [
+    let pairs: [(&str, &[&str]); 9] = [
         ("app", &["a", "b"]),
         ("version", &VERSIONS),
         ("istio.io/use-waypoint", &WAYPOINTS),
         ("istio.io/use-waypoint-namespace", &NAMESPACES),
+        ("istio.io/use-waypoint-canary", &WAYPOINTS),
+        ("istio.io/use-waypoint-canary-namespace", &NAMESPACES),
         ("istio.io/waypoint-for", &["service", "workload", "all", "none"]),
         ("istio.io/ingress-use-waypoint", &["true", "false"]),
         ("istio.io/rev", &["default", "default", "other"]),
@@ -49,32 +51,35 @@ fn labels(c: &mut Choice) -> Value {
     labels.into()
 }
 
+/// The kinds that are drawn; some more often than others.
+const KINDS: [Kind; 23] = [
+    Kind::Namespace,
+    Kind::Node,
+    Kind::Pod,
+    Kind::Pod,
+    Kind::Service,
+    Kind::Service,
+    Kind::GatewayClass,
+    Kind::Gateway,
+    Kind::EndpointSlice,
+    Kind::HttpRoute,
+    Kind::GrpcRoute,
+    Kind::TcpRoute,
+    Kind::TlsRoute,
+    Kind::BackendTlsPolicy,
+    Kind::VirtualService,
+    Kind::DestinationRule,
+    Kind::AuthorizationPolicy,
+    Kind::PeerAuthentication,
+    Kind::RequestAuthentication,
+    Kind::Telemetry,
+    Kind::ServiceEntry,
+    Kind::ServiceEntry,
+    Kind::WorkloadEntry,
+];
+
 pub(crate) fn object(c: &mut Choice) -> Object {
-    let kinds = [
-        Kind::Namespace,
-        Kind::Node,
-        Kind::Pod,
-        Kind::Pod,
-        Kind::Service,
-        Kind::Service,
-        Kind::GatewayClass,
-        Kind::Gateway,
-        Kind::EndpointSlice,
-        Kind::HttpRoute,
-        Kind::GrpcRoute,
-        Kind::TcpRoute,
-        Kind::TlsRoute,
-        Kind::VirtualService,
-        Kind::DestinationRule,
-        Kind::AuthorizationPolicy,
-        Kind::PeerAuthentication,
-        Kind::RequestAuthentication,
-        Kind::Telemetry,
-        Kind::ServiceEntry,
-        Kind::ServiceEntry,
-        Kind::WorkloadEntry,
-    ];
-    let kind = c.of(&kinds);
+    let kind = c.of(&KINDS);
     let namespace = c.of(&NAMESPACES);
     let mut value = match kind {
         Kind::Namespace => json!({ "metadata": { "name": namespace } }),
@@ -87,6 +92,7 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::HttpRoute => http_route(c),
         Kind::GrpcRoute => grpc_route(c),
         Kind::TcpRoute | Kind::TlsRoute => stream_route(c),
+        Kind::BackendTlsPolicy => backend_tls_policy(c),
         Kind::VirtualService => virtual_service(c),
         Kind::DestinationRule => destination_rule(c),
         Kind::AuthorizationPolicy => authorization_policy(c),
@@ -105,6 +111,9 @@ pub(crate) fn object(c: &mut Choice) -> Object {
     }
     if kind == Kind::Node {
         value["metadata"]["labels"] = json!({ "topology.kubernetes.io/zone": c.of(&["z1", "z2"]) });
+    }
+    if let Some(weight) = c.maybe(|c| c.of(&["0", "50", "x"])) {
+        value["metadata"]["annotations"] = json!({ "istio.io/use-waypoint-canary-weight": weight });
     }
     value["metadata"]["creationTimestamp"] = c.of(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]).into();
     Object::from_value(kind, value).unwrap()
@@ -282,11 +291,37 @@ fn virtual_service(c: &mut Choice) -> Value {
     json!({ "metadata": { "name": c.of(&["h", "i"]) }, "spec": spec })
 }
 
+fn traffic_policy(c: &mut Choice) -> Value {
+    let balancer = |c: &mut Choice| json!({ "simple": c.of(&["RANDOM", "ROUND_ROBIN", "PASSTHROUGH"]) });
+    let mut policy = json!({ "loadBalancer": c.maybe(balancer) });
+    if let Some(port) = c.maybe(|c| c.of(&[80, 81])) {
+        policy["portLevelSettings"] = json!([{ "port": { "number": port }, "loadBalancer": balancer(c) }]);
+    }
+    policy
+}
+
 fn destination_rule(c: &mut Choice) -> Value {
     let subsets: Vec<Value> = (0..c.below(3))
-        .map(|_| json!({ "name": c.of(&VERSIONS), "labels": { c.of(&["version", "app"]): "v1" } }))
+        .map(|_| {
+            let labels = json!({ c.of(&["version", "app"]): "v1" });
+            json!({ "name": c.of(&VERSIONS), "labels": labels, "trafficPolicy": c.maybe(traffic_policy) })
+        })
         .collect();
-    json!({ "metadata": { "name": c.of(&["d", "e"]) }, "spec": { "host": host(c), "subsets": subsets } })
+    let spec = json!({ "host": host(c), "subsets": subsets, "trafficPolicy": c.maybe(traffic_policy) });
+    json!({ "metadata": { "name": c.of(&["d", "e"]) }, "spec": spec })
+}
+
+fn backend_tls_policy(c: &mut Choice) -> Value {
+    let (group, kind) = c.of(&[("", "Service"), ("networking.istio.io", "ServiceEntry")]);
+    let section = c.maybe(|c| c.of(&["http", "other"]));
+    let target = json!({ "group": group, "kind": kind, "name": c.of(&SERVICES), "sectionName": section });
+    let validation = match c.maybe(|c| c.of(&["m", "n"])) {
+        Some(map) => json!({ "caCertificateRefs": [{ "group": "", "kind": "ConfigMap", "name": map }] }),
+        None => json!({ "wellKnownCACertificates": c.of(&["System", "Other"]) }),
+    };
+    let mut spec = json!({ "targetRefs": [target], "validation": validation });
+    spec["validation"]["hostname"] = "a.example".into();
+    json!({ "metadata": { "name": c.of(&["f", "g"]) }, "spec": spec })
 }
 
 fn selector(c: &mut Choice) -> Option<Value> {

@@ -9,9 +9,9 @@ use proto::authorization_service::Protocol;
 
 use super::DecodeError;
 use super::condition::{decode_pattern, encode_pattern};
+use super::duration::{decode as decode_duration, encode as encode_duration};
 use super::field::{at, each, named, port, required};
 use super::http_match::header_name;
-use super::http_rule::{decode_duration, encode_duration};
 use crate::{AuthorizationService, CheckProtocol, CheckedBody, HttpCheck, NamespacedHostname, Pattern};
 
 /// Where nobody says how long it may take (api.md §3.8).

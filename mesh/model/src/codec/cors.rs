@@ -5,9 +5,9 @@ use std::sync::Arc;
 use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
+use super::duration::{decode as decode_duration, encode as encode_duration};
 use super::field::{at, each};
 use super::http_match::{decode_value, encode_value, header_name};
-use super::http_rule::{decode_duration, encode_duration};
 use crate::Cors;
 
 pub(super) fn decode(wire: proto::Cors) -> Result<Cors, DecodeError> {

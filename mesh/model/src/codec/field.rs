@@ -1,5 +1,6 @@
 //! What the fields of several messages have in common.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -66,6 +67,39 @@ pub(super) fn or_empty(text: Option<&Arc<str>>) -> String {
 
 pub(super) fn port(field: &str, number: u32) -> Result<u16, DecodeError> {
     u16::try_from(number).map_err(|_| DecodeError::new(format!("{number} is not a port")).within(field))
+}
+
+/// Entries by their ports; each port is there once.
+pub(super) fn by_port<T>(field: &str, entries: Vec<(u16, T)>) -> Result<BTreeMap<u16, T>, DecodeError> {
+    let mut ports = BTreeMap::new();
+    for (number, entry) in entries {
+        if ports.insert(number, entry).is_some() {
+            return Err(DecodeError::new(format!("port {number} is there twice")).within(field));
+        }
+    }
+    Ok(ports)
+}
+
+/// A share in per cent, a whole number.
+pub(super) fn percent(field: &str, share: u32) -> Result<u32, DecodeError> {
+    match share {
+        0..=100 => Ok(share),
+        _ => Err(DecodeError::new(format!("{share} is not a percentage")).within(field)),
+    }
+}
+
+/// A share in per cent, fractions allowed.
+pub(super) fn percent_of(field: &str, share: f64) -> Result<f64, DecodeError> {
+    match (0.0..=100.0).contains(&share) {
+        true => Ok(share),
+        false => Err(DecodeError::new(format!("{share} is not a percentage")).within(field)),
+    }
+}
+
+/// Whether a text is a token of HTTP: the name of a header or of a cookie.
+pub(super) fn is_token(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(legal)
 }
 
 /// One of the numbers an enum has on the wire.

@@ -3,10 +3,12 @@
 pub(super) mod route;
 pub(super) mod security;
 mod stream;
+mod traffic;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use proptest::collection::{btree_map, vec};
@@ -28,6 +30,10 @@ pub(super) fn text() -> impl Strategy<Value = Arc<str>> {
 
 pub(super) fn name() -> impl Strategy<Value = Arc<str>> {
     "[a-z][a-z0-9.-]{0,6}".prop_map(Arc::from)
+}
+
+fn duration() -> impl Strategy<Value = Duration> {
+    (1..1_000_000u64).prop_map(Duration::from_micros)
 }
 
 pub(super) fn labels() -> impl Strategy<Value = BTreeMap<Arc<str>, Arc<str>>> {

@@ -6,7 +6,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 use proto::string_match::MatchType;
 
 use super::DecodeError;
-use super::field::{at, each, optional, or_empty, port, required};
+use super::field::{at, each, is_token, optional, or_empty, port, required};
 use crate::{HeaderChange, HttpMatch, NamedMatch, ValueMatch};
 
 /// As long as a pattern may be: compiling one costs memory in proportion.
@@ -123,9 +123,7 @@ fn encode_header((name, value): &(Arc<str>, Arc<str>)) -> proto::Header {
 
 /// A header's name in lower case; a pseudo-header's begins with a colon.
 pub(super) fn header_name(field: &str, name: &str) -> Result<String, DecodeError> {
-    let token = name.strip_prefix(':').unwrap_or(name);
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if token.is_empty() || !token.bytes().all(legal) {
+    if !is_token(name.strip_prefix(':').unwrap_or(name)) {
         return Err(DecodeError::new(format!("{name:?} is not the name of a header")).within(field));
     }
     Ok(name.to_ascii_lowercase())

@@ -1,13 +1,13 @@
 //! One routing rule, both ways.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_proto::adit::waypoint::v1 as proto;
 use proto::http_rule::Action;
 
 use super::DecodeError;
 use super::cors;
+use super::duration::{decode as decode_duration, decode_timeout, encode as encode_duration};
 use super::field::{at, each, known, optional, or_empty, port, required};
 use super::http_match::{self, decode_header_change, decode_pattern, encode_header_change};
 use crate::{
@@ -271,23 +271,5 @@ fn status(field: &str, code: u32) -> Result<u16, DecodeError> {
     match u16::try_from(code) {
         Ok(code @ 200..=599) => Ok(code),
         _ => Err(DecodeError::new(format!("{code} is not a final status of HTTP")).within(field)),
-    }
-}
-
-/// Zero means none (RES-06).
-fn decode_timeout(field: &str, wire: Option<prost_types::Duration>) -> Result<Option<Duration>, DecodeError> {
-    let timeout = at(field, wire.map(decode_duration).transpose())?;
-    Ok(timeout.filter(|timeout| !timeout.is_zero()))
-}
-
-pub(super) fn decode_duration(wire: prost_types::Duration) -> Result<Duration, DecodeError> {
-    Duration::try_from(wire).map_err(|_| DecodeError::new("a duration cannot be negative"))
-}
-
-/// Longer than the wire can say is as good as for ever.
-pub(super) fn encode_duration(duration: Duration) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: duration.subsec_nanos().try_into().unwrap_or(0),
     }
 }

@@ -1,13 +1,13 @@
 //! `adit.waypoint.v1.ServiceConfig`: what shapes the requests to a service, both ways.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
-use super::field::{at, each, named, parse_message, port};
-use super::{http_rule, security, stream_rule};
-use crate::{NamespacedHostname, PortConfig, PortTraffic, ServiceConfig, Subset};
+use super::field::{at, by_port, each, named, parse_message, port};
+use super::{http_rule, security, stream_rule, traffic};
+use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 /// The type URL of these resources.
 pub const TYPE_URL: &str = mesh_proto::type_urls::SERVICE_CONFIG;
@@ -19,13 +19,7 @@ pub fn from_bytes(bytes: &[u8]) -> Result<ServiceConfig, DecodeError> {
 
 /// The configuration a ServiceConfig resource describes.
 pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> {
-    let mut ports = BTreeMap::new();
-    let entries: Vec<(u16, PortConfig)> = each("ports", wire.ports, decode_port)?;
-    for (number, config) in entries {
-        if ports.insert(number, config).is_some() {
-            return Err(DecodeError::new(format!("port {number} is there twice")).within("ports"));
-        }
-    }
+    let ports = by_port("ports", each("ports", wire.ports, decode_port)?)?;
     let subsets: Vec<Subset> = each("subsets", wire.subsets, decode_subset)?;
     let mut names = BTreeSet::new();
     if let Some(twice) = subsets.iter().find(|subset| !names.insert(&subset.name)) {
@@ -33,7 +27,7 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     }
     let key = NamespacedHostname::new(wire.namespace, named("hostname", &wire.hostname)?);
     let security = at("security", security::decode(wire.security))?;
-    Ok(ServiceConfig { key, ports, subsets, security, traffic: PortTraffic::new() })
+    Ok(ServiceConfig { key, ports, subsets, security, traffic: traffic::decode("traffic", wire.traffic)? })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -44,7 +38,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         ports: config.ports.iter().map(encode_port).collect(),
         subsets: config.subsets.iter().map(encode_subset).collect(),
         security: security::encode(&config.security),
-        traffic: Vec::new(),
+        traffic: traffic::encode(&config.traffic),
     }
 }
 
@@ -65,14 +59,15 @@ fn encode_port((number, config): (&u16, &PortConfig)) -> proto::PortConfig {
 
 fn decode_subset(wire: proto::Subset) -> Result<Subset, DecodeError> {
     let labels = wire.labels.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
-    Ok(Subset { name: named("name", &wire.name)?, labels, traffic: PortTraffic::new() })
+    let name = named("name", &wire.name)?;
+    Ok(Subset { name, labels, traffic: traffic::decode("traffic", wire.traffic)? })
 }
 
 fn encode_subset(subset: &Subset) -> proto::Subset {
     proto::Subset {
         name: subset.name.to_string(),
         labels: subset.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect(),
-        traffic: Vec::new(),
+        traffic: traffic::encode(&subset.traffic),
     }
 }
 

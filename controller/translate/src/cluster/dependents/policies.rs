@@ -5,7 +5,7 @@ use super::Dependents;
 use super::services::config_key;
 use crate::cluster::{Name, includes};
 use crate::objects::{Kind, TargetRef};
-use crate::resources::{Target, target};
+use crate::resources::{Target, backend_tls_target, target};
 
 impl Dependents<'_> {
     pub(super) fn of_authorization_policy(&mut self, name: &Name) {
@@ -21,6 +21,19 @@ impl Dependents<'_> {
         self.add_status(Kind::RequestAuthentication, name);
         let Some(object) = self.cluster.request_authentications.get(name) else { return };
         self.add_targets(name, object.spec.targets());
+    }
+
+    /// The services it is about, and the policies that are about the same: which of them counts depends on all.
+    pub(super) fn of_backend_tls_policy(&mut self, name: &Name) {
+        self.add_status(Kind::BackendTlsPolicy, name);
+        let cluster = self.cluster;
+        let Some(object) = cluster.backend_tls_policies.get(name) else { return };
+        for target in object.spec.target_refs.iter().filter_map(|it| backend_tls_target(name, it)) {
+            for hostname in cluster.hostnames_of(&target) {
+                self.add(config_key(&target.namespace, &hostname));
+            }
+            self.add_statuses_of_policies(&target.namespace, &target.name);
+        }
     }
 
     /// The configs that what targets them is part of.
@@ -66,6 +79,11 @@ impl Dependents<'_> {
         for (at, object) in cluster.request_authentications.in_namespace(namespace) {
             if object.spec.targets().any(|(_, it)| it.name == target) {
                 self.add_status(Kind::RequestAuthentication, at);
+            }
+        }
+        for (at, object) in cluster.backend_tls_policies.in_namespace(namespace) {
+            if object.spec.target_refs.iter().any(|it| it.name == target) {
+                self.add_status(Kind::BackendTlsPolicy, at);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How endpoints are chosen (api.md §3.4). Not honoured by this release.
+//! How endpoints are chosen (api.md §3.4).
 
 use std::collections::BTreeMap;
 

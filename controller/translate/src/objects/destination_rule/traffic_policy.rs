@@ -1,4 +1,4 @@
-//! What holds for connections to a host (api.md §3.4). Not honoured by this release.
+//! What holds for connections to a host (api.md §3.4).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,11 @@
 //! Checks of what a DestinationRule says about traffic.
 
-use super::Checks;
+use mesh_model::HashAlgorithm;
+
+use super::{Checks, is_token};
 use crate::objects::{
-    ClientTlsMode, ClientTlsSettings, ConnectionPoolSettings, ConsistentHash, LoadBalancerSettings,
-    OutlierDetection, TrafficPolicy,
+    ClientTlsMode, ClientTlsSettings, ConnectionPoolSettings, ConsistentHash, HttpCookie,
+    LoadBalancerSettings, OutlierDetection, TrafficPolicy, Warmup,
 };
 
 pub(super) fn check(policy: &TrafficPolicy, path: &str, checks: &mut Checks) {
@@ -62,8 +64,8 @@ fn load_balancer(it: &LoadBalancerSettings, path: &str, checks: &mut Checks) {
     if let Some(hash) = &it.consistent_hash {
         consistent_hash(hash, &format!("{path}.consistentHash"), checks);
     }
-    if it.warmup.is_some_and(|it| it.duration.is_none()) {
-        checks.fail(format!("{path}.warmup.duration"), "is needed");
+    if let Some(warmup) = it.warmup {
+        self::warmup(warmup, &format!("{path}.warmup"), checks);
     }
     let Some(locality) = &it.locality_lb_setting else { return };
     let path = format!("{path}.localityLbSetting");
@@ -80,6 +82,9 @@ fn load_balancer(it: &LoadBalancerSettings, path: &str, checks: &mut Checks) {
         if sum != 100 {
             checks.fail(format!("{path}.distribute[{at}].to"), format!("the shares make {sum}, not 100"));
         }
+    }
+    for at in locality.failover_priority.iter().enumerate().filter(|(_, it)| it.is_empty()).map(|it| it.0) {
+        checks.fail(format!("{path}.failoverPriority[{at}]"), "a label is needed");
     }
     for (at, one) in locality.failover.iter().enumerate().filter(|(_, one)| one.from == one.to) {
         checks.fail(format!("{path}.failover[{at}]"), format!("{:?} cannot stand in for itself", one.from));
@@ -101,8 +106,54 @@ fn consistent_hash(it: &ConsistentHash, path: &str, checks: &mut Checks) {
     if it.ring_hash.is_some() && it.maglev.is_some() {
         checks.fail(path, "only one of ringHash and maglev is possible");
     }
-    if it.http_cookie.as_ref().is_some_and(|cookie| cookie.name.is_empty()) {
-        checks.fail(format!("{path}.httpCookie.name"), "is needed");
+    if let Some(name) = &it.http_header_name {
+        checks.header_name(format!("{path}.httpHeaderName"), name);
+    }
+    if it.http_query_parameter_name.as_deref() == Some("") {
+        checks.fail(format!("{path}.httpQueryParameterName"), "is needed");
+    }
+    if let Some(cookie) = &it.http_cookie {
+        http_cookie(cookie, &format!("{path}.httpCookie"), checks);
+    }
+    // As in Istio, zero is as good as nothing.
+    let given = |size: &u64| *size > 0;
+    let table = it.maglev.and_then(|it| it.table_size).filter(given).map(HashAlgorithm::maglev);
+    let ring = it.ring_hash.and_then(|it| it.minimum_ring_size).or(it.minimum_ring_size).filter(given);
+    let sizes = [("maglev.tableSize", table), ("ringHash.minimumRingSize", ring.map(HashAlgorithm::ring))];
+    for (field, size) in sizes {
+        if let Some(Err(error)) = size {
+            checks.fail(format!("{path}.{field}"), error.to_string());
+        }
+    }
+}
+
+fn http_cookie(cookie: &HttpCookie, path: &str, checks: &mut Checks) {
+    // A name has to be what the name of a header has to be.
+    if !is_token(&cookie.name) {
+        checks.fail(format!("{path}.name"), format!("{:?} is not the name of a cookie", cookie.name));
+    }
+    let attributes = cookie.attributes.iter().enumerate();
+    let values = attributes.clone().map(|(at, it)| (format!("attributes[{at}].value"), it.value.as_str()));
+    for (field, value) in values.chain(cookie.path.as_deref().map(|it| ("path".to_owned(), it))) {
+        if !value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b';') {
+            checks.fail(format!("{path}.{field}"), format!("{value:?} cannot be an attribute of a cookie"));
+        }
+    }
+    for (at, attribute) in attributes.filter(|(_, it)| !is_token(&it.name)) {
+        let reason = format!("{:?} is not the name of an attribute", attribute.name);
+        checks.fail(format!("{path}.attributes[{at}].name"), reason);
+    }
+}
+
+fn warmup(it: Warmup, path: &str, checks: &mut Checks) {
+    if it.duration.is_none() {
+        checks.fail(format!("{path}.duration"), "is needed");
+    }
+    if it.minimum_percent.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
+        checks.fail(format!("{path}.minimumPercent"), "is not a percentage; use 0 to 100");
+    }
+    if it.aggression.is_some_and(|it| !(1.0..=f64::MAX).contains(&it)) {
+        checks.fail(format!("{path}.aggression"), "is not possible; use 1 or more");
     }
 }
 
@@ -152,5 +203,8 @@ fn client_tls(it: &ClientTlsSettings, path: &str, checks: &mut Checks) {
             checks.fail(path, "mode ISTIO_MUTUAL uses the certificate of the mesh; name no other");
         }
         _ => {}
+    }
+    for at in it.subject_alt_names.iter().enumerate().filter(|(_, it)| it.is_empty()).map(|it| it.0) {
+        checks.fail(format!("{path}.subjectAltNames[{at}]"), "a name is needed");
     }
 }

@@ -6,7 +6,7 @@ use mesh_model::{
     Service, Visibility,
 };
 
-use super::{ingress_use_waypoint, port};
+use super::{ingress_use_waypoint, port, weighted_waypoints};
 use crate::cluster::{Cluster, MeshService, Name, ServiceEntry};
 use crate::objects::Resolution;
 use crate::resources::load_balancing;
@@ -32,7 +32,7 @@ pub(super) fn derive(
         ports: entry.ports.iter().map(port).collect(),
         subject_alt_names: identities(entry),
         waypoint: cluster.attachment_of_service(found.object).waypoint().map(|it| it.address),
-        weighted_waypoints: Vec::new(),
+        weighted_waypoints: weighted_waypoints(cluster, found.object),
         load_balancing: load_balancing_of(cluster, found, entry),
         // Of endpoints that only DNS knows nothing can be said.
         ip_families: IpFamilies::Automatic,

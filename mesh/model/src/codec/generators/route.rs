@@ -1,8 +1,5 @@
 //! Random service configurations.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -10,16 +7,13 @@ use proptest::sample::select;
 
 use super::security::security;
 use super::stream::stream_rule;
-use super::{host, labels, name, text};
+use super::traffic::port_traffic;
+use super::{duration, host, labels, name, text};
 use crate::{
     Abort, AbortError, Backend, BackendTarget, Cors, Delay, DirectResponse, Fault, Forward, HeaderChange,
-    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, PortTraffic,
-    Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
+    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
 };
-
-fn duration() -> impl Strategy<Value = Duration> {
-    (1..1_000_000u64).prop_map(Duration::from_micros)
-}
 
 fn share() -> impl Strategy<Value = PerMillion> {
     (0..=1_000_000u32).prop_map(PerMillion)
@@ -183,17 +177,11 @@ fn http_rule() -> impl Strategy<Value = HttpRule> {
 pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig> {
     let port = (vec(http_rule(), 0..3), any::<bool>(), vec(stream_rule(), 0..3))
         .prop_map(|(http_rules, governed, stream_rules)| PortConfig { http_rules, governed, stream_rules });
-    let subsets = btree_map(name(), labels(), 0..3).prop_map(|subsets| {
-        let subset = |(name, labels): (Arc<str>, _)| Subset { name, labels, traffic: PortTraffic::new() };
+    let subsets = btree_map(name(), (labels(), port_traffic()), 0..3).prop_map(|subsets| {
+        let subset = |(name, (labels, traffic))| Subset { name, labels, traffic };
         subsets.into_iter().map(subset).collect()
     });
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security()).prop_map(
-        |(key, ports, subsets, security)| ServiceConfig {
-            key,
-            ports,
-            subsets,
-            security,
-            traffic: PortTraffic::new(),
-        },
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security(), port_traffic()).prop_map(
+        |(key, ports, subsets, security, traffic)| ServiceConfig { key, ports, subsets, security, traffic },
     )
 }
