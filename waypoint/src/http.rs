@@ -186,7 +186,7 @@ fn respond(
     tunnel: &Tunnel,
 ) -> Response<ResponseBody> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::join(response, client, exchange, tunnel.drain.clone());
+        return upgrade::join(response, client, (exchange, lease), tunnel.drain.clone());
     }
     response.map(|body| ResponseBody::backend(body, lease, exchange, deadline))
 }

@@ -3,13 +3,18 @@
 
 mod backend;
 mod client;
+mod front;
 mod mesh;
 pub(crate) mod samples;
 
 mod authorization;
 mod balancing;
+mod limits;
 mod mirrors;
+mod origination;
+mod outside;
 mod protocols;
+mod proxy_protocol;
 mod resilience;
 mod routing;
 mod streams;
