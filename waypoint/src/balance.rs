@@ -81,7 +81,7 @@ pub(crate) fn choose(
 }
 
 /// Whether a workload has all labels of a subset (L7-04).
-fn includes(subset: Option<&Subset>, workload: &Workload) -> bool {
+pub(crate) fn includes(subset: Option<&Subset>, workload: &Workload) -> bool {
     subset.is_none_or(|subset| {
         subset.labels.iter().all(|(name, value)| workload.labels.get(name) == Some(value))
     })

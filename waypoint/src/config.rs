@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mesh_identity::Profile;
 use mesh_model::{Identity, Uid};
 use mesh_runtime::env::{self, InvalidEnv};
 use mesh_runtime::shutdown;
@@ -41,6 +42,9 @@ pub struct Config {
     /// Whether and how requests are logged (`ACCESS_LOG`: `text` or `json`).
     #[serde(skip)]
     pub access_log: Option<LogEncoding>,
+    /// What it may do in TLS (`COMPLIANCE_POLICY`: nothing, or `pqc`).
+    #[serde(skip)]
+    pub tls: Profile,
 }
 
 /// The pod a waypoint runs in.
@@ -127,6 +131,7 @@ impl Config {
             drain_deadline: shutdown::drain_deadline()?,
             detection_patience: env::duration("PROTOCOL_DETECTION_TIMEOUT", Duration::from_secs(5))?,
             access_log: access_log(env::find_text("ACCESS_LOG").as_deref())?,
+            tls: tls(env::find_text("COMPLIANCE_POLICY").as_deref())?,
         })
     }
 
@@ -182,5 +187,13 @@ fn access_log(text: Option<&str>) -> Result<Option<LogEncoding>, InvalidEnv> {
         Some("text") => Ok(Some(LogEncoding::Text)),
         Some("json") => Ok(Some(LogEncoding::Json)),
         Some(_) => Err(expected("ACCESS_LOG", "off, text or json")),
+    }
+}
+
+fn tls(compliance: Option<&str>) -> Result<Profile, InvalidEnv> {
+    match compliance {
+        None => Ok(Profile::default()),
+        Some("pqc") => Ok(Profile { post_quantum_only: true, ..Profile::default() }),
+        Some(_) => Err(expected("COMPLIANCE_POLICY", "pqc, or nothing")),
     }
 }

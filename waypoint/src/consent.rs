@@ -4,6 +4,8 @@
 mod grpc;
 mod http_check;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode};
@@ -13,9 +15,10 @@ use thiserror::Error;
 
 use crate::balance::{Chosen, choose};
 use crate::http::{Edits, RequestBody};
+use crate::outside;
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
-use crate::upstream::{Answer, Version};
+use crate::upstream::{Answer, Client, Hop, Terms, Version};
 
 /// More of an answer is not read.
 const LARGEST_ANSWER: usize = 1 << 20;
@@ -113,20 +116,25 @@ impl Authorizer {
     }
 
     /// An endpoint to ask.
-    fn choose(&self, tunnel: &Tunnel) -> Result<Chosen, NoOpinion> {
-        choose(tunnel, &self.destination, &[])
-            .map_err(|_| NoOpinion::NoEndpoint(self.service.service.to_string()))
+    async fn fetch_endpoint(&self, tunnel: &Tunnel) -> Result<Chosen, NoOpinion> {
+        let chosen = match choose(tunnel, &self.destination, &[]) {
+            Err(none) => outside::fetch(tunnel, &self.destination, &[], none).await,
+            chosen => chosen,
+        };
+        chosen.map_err(|_| NoOpinion::NoEndpoint(self.service.service.to_string()))
     }
 
     /// The whole answer to one request: status, headers, body, trailers.
     async fn exchange(
         &self,
         tunnel: &Tunnel,
-        chosen: &Chosen,
+        (chosen, terms): (&Chosen, Option<&Arc<Terms>>),
         version: Version,
         request: Request<RequestBody<hyper::body::Incoming>>,
     ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), NoOpinion> {
-        let sent = tunnel.worker.pool.send(&chosen.endpoint, version, request).await;
+        // By TLS it is asked under its own name, whatever the request's host.
+        let hop = Hop { endpoint: &chosen.endpoint, terms, client: Client::of(tunnel), authority: None };
+        let sent = tunnel.worker.pool.send(&hop, version, request).await;
         // The lease is held until all has been read: only then the connection can be used again.
         let Answer { response, lease: _lease } =
             sent.map_err(|error| NoOpinion::Unreachable(error.reason))?;

@@ -20,7 +20,8 @@ const CERTIFICATE_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) fn certificate_store(config: &Config) -> anyhow::Result<Store> {
     let ca = ControlPlane::new(control_plane(config, &config.ca))?;
     let client = CaClient::new(ca, config.certificate_ttl).with_own_identity(config.identity());
-    Ok(Store::new(Arc::new(client), StoreSettings::default()))
+    let settings = StoreSettings { profile: config.tls, ..StoreSettings::default() };
+    Ok(Store::new(Arc::new(client), settings))
 }
 
 /// Holds the waypoint unready until it can prove who it is.

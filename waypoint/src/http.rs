@@ -43,7 +43,7 @@ use reply::Reply;
 use report::Exchange;
 use response::ResponseBody;
 
-pub(crate) use attempts::request_for;
+pub(crate) use attempts::{find_terms, request_for};
 pub(crate) use body::RequestBody;
 pub(crate) use cors::Cors;
 pub(crate) use edits::{Edits, How, editable};
@@ -210,7 +210,7 @@ fn respond(
     tunnel: &Tunnel,
 ) -> Response<ResponseBody> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return upgrade::join(response, client, exchange, tunnel.drain.clone());
+        return upgrade::join(response, client, (exchange, lease), tunnel.drain.clone());
     }
     response.map(|body| ResponseBody::backend(body, lease, exchange, deadline))
 }

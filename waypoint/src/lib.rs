@@ -13,6 +13,8 @@ mod dump;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod names;
+mod outside;
 mod plan;
 mod routes;
 mod run;

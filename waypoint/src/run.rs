@@ -14,13 +14,15 @@ use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown;
 use mesh_runtime::workers::Workers;
-use mesh_telemetry::{HttpMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OverflowMetrics, Registry, TcpMetrics};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::control::{certificate_store, follow_controller, hold_until_certified};
+use crate::names::Names;
+use crate::upstream::Ledger;
 use crate::worker::{self, Common, Me, Settings, Worker};
 
 /// Never shared with the data path: a burst of configuration must not hold up requests.
@@ -79,6 +81,9 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         certificates: certificates.clone(),
         http_metrics: HttpMetrics::new(&registry),
         tcp_metrics: TcpMetrics::new(&registry),
+        on_demand: OnDemandMetrics::new(&registry),
+        names: Names::system(),
+        ledger: Arc::new(Ledger::new(OverflowMetrics::new(&registry))),
     };
     start_workers(workers, &common, config.ports.hbone, &draining).context("cannot take HBONE")?;
     drop(draining);
@@ -100,6 +105,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         detection_patience: config.detection_patience,
         access_log: config.access_log,
+        tls: config.tls,
         hbone: mesh_hbone::Settings { accepted_streams: ACCEPTED_STREAMS, ..mesh_hbone::Settings::default() },
     }
 }

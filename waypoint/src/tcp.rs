@@ -1,8 +1,11 @@
 //! Bytes that are none of our business: passed on as they come.
 
+mod expiry;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use mesh_authz::Permit;
 use mesh_hbone::{ConnectError, DialError, Incoming, StatusCode};
@@ -12,15 +15,17 @@ use mesh_telemetry::{Addresses, ConnectionReport, Failure, Reporter, ResponseFla
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::balance::{choose, party_of};
+use crate::outside;
 use crate::routes::Destination;
 use crate::stream::Admitted;
 use crate::tunnel::Tunnel;
-use crate::upstream::Wire;
+use crate::upstream::{Client, Hop, OpenError, Terms, Wire};
+use expiry::expired;
 
 /// Endpoints that are tried before a connection is given up.
 const MOST_TRIED: usize = 3;
 /// How often the bytes of a long connection are brought up to date (TEL-08).
-const REPORT_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Takes a tunnel once there is somewhere for it to lead: 200 says so (HB-09).
 pub(crate) async fn accept(
@@ -34,7 +39,7 @@ pub(crate) async fn accept(
     };
     match incoming.accept(&[]) {
         Ok(stream) => pass(tunnel, stream, upstream, admitted).await,
-        Err(error) => close(upstream.1, Err(broken(error))),
+        Err(error) => close(upstream.report, Err(broken(error))),
     }
 }
 
@@ -62,26 +67,49 @@ pub(crate) fn report_failed(tunnel: &Tunnel, failure: Failure) {
 
 type Counters = Arc<Transferred>;
 
+/// A connection to an endpoint, and what is told of it.
+struct Connected {
+    wire: Wire,
+    report: ConnectionReport,
+    counters: Counters,
+    terms: Option<Arc<Terms>>,
+}
+
 /// Connects to an endpoint, to another one if that fails.
-async fn connect(
-    tunnel: &Tunnel,
-    destination: &Destination,
-    _permit: &Permit,
-) -> Option<(Wire, ConnectionReport, Counters)> {
+async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -> Option<Connected> {
+    let terms = tunnel.worker.terms.find(&tunnel.worker.reader.snapshot(), destination);
+    let counted = match terms.as_ref().map(|terms| terms.enter_connection()).transpose() {
+        Ok(counted) => counted,
+        Err(overflow) => {
+            let failure = Failure { flag: ResponseFlag::Overflow, error: overflow.to_string() };
+            report_failed(tunnel, failure);
+            return None;
+        }
+    };
     let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
     let client = forwarded::encode(tunnel.downstream, hostname);
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failure = None;
     while tried.len() < MOST_TRIED {
-        let Ok(chosen) = choose(tunnel, destination, &tried) else { break };
+        let chosen = match choose(tunnel, destination, &tried) {
+            Err(none) => outside::fetch(tunnel, destination, &tried, none).await,
+            chosen => chosen,
+        };
+        let Ok(chosen) = chosen else { break };
         if tried.contains(&chosen.endpoint.address) {
             break;
         }
         tried.push(chosen.endpoint.address);
-        match tunnel.worker.upstream.connect(&chosen.endpoint, Some(client.clone())).await {
+        let hop = Hop {
+            endpoint: &chosen.endpoint,
+            terms: terms.as_ref(),
+            client: Client::of(tunnel),
+            authority: None,
+        };
+        match tunnel.worker.upstream.connect(&hop, None, Some(client.clone())).await {
             Ok(wire) => {
                 let (report, counters) = open_report(tunnel, Some(&chosen.endpoint));
-                return Some((wire, report, counters));
+                return Some(Connected { wire: wire.holding(counted), report, counters, terms });
             }
             Err(error) => failure = Some((chosen.endpoint, error)),
         }
@@ -94,15 +122,13 @@ async fn connect(
     None
 }
 
-async fn pass<S>(
-    tunnel: &Tunnel,
-    mut stream: S,
-    upstream: (Wire, ConnectionReport, Counters),
-    mut admitted: Admitted,
-) where
+async fn pass<S>(tunnel: &Tunnel, mut stream: S, upstream: Connected, mut admitted: Admitted)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut wire, report, counters) = upstream;
+    let Connected { mut wire, report, counters, terms } = upstream;
+    let limits = terms.map(|terms| terms.tcp).unwrap_or_default();
+    let mut expired = std::pin::pin!(expired(limits, &counters));
     let copying = copy_bidirectional(&mut stream, &mut wire, &counters);
     let mut copying = std::pin::pin!(copying);
     let mut revoked = std::pin::pin!(admitted.revoked(tunnel));
@@ -110,6 +136,10 @@ async fn pass<S>(
         tokio::select! {
             result = copying.as_mut() => break result.map_err(broken),
             refused = revoked.as_mut() => break Err(refused.into_failure()),
+            reason = expired.as_mut() => {
+                tracing::debug!(target = %tunnel.target, reason, "a connection is closed");
+                break Ok(());
+            }
             () = tokio::time::sleep(REPORT_INTERVAL) => report.flush(),
             () = tunnel.drain.forced() => break Err(broken("the waypoint shut down")),
         }
@@ -142,7 +172,12 @@ fn open_report(tunnel: &Tunnel, endpoint: Option<&Endpoint>) -> (ConnectionRepor
     (report, counters)
 }
 
-fn flag_of(error: &ConnectError) -> ResponseFlag {
+fn flag_of(error: &OpenError) -> ResponseFlag {
+    let error = match error {
+        OpenError::Connect(error) => error,
+        OpenError::Tls(_) => return ResponseFlag::TlsFailure,
+        OpenError::Timeout(..) | OpenError::ClientAddress(..) => return ResponseFlag::ConnectFailure,
+    };
     match error {
         ConnectError::Dial(DialError::Identity(_)) => ResponseFlag::IdentityError,
         ConnectError::Dial(DialError::Tls(_)) => ResponseFlag::TlsFailure,

@@ -4,13 +4,18 @@
 mod backend;
 mod client;
 mod consent;
+mod front;
 mod mesh;
 pub(crate) mod samples;
 
 mod authorization;
 mod balancing;
+mod limits;
 mod mirrors;
+mod origination;
+mod outside;
 mod protocols;
+mod proxy_protocol;
 mod resilience;
 mod routing;
 mod streams;

@@ -1,30 +1,40 @@
 //! Connections to endpoints: by HBONE with the waypoint's own identity to those
 //! who take it, as plain TCP to the others. A waypoint goes straight to the
-//! endpoint, never through another waypoint (WP-10).
+//! endpoint, never through another waypoint (WP-10). What the service's policy
+//! wants said before anything else is said inside.
 
 mod classify;
+mod hop;
+mod limits;
 mod pool;
+mod terms;
+mod wire;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mesh_hbone::{
     ConnectError, ConnectRequest, DialError, Pool, PoolKey, Settings, Target, TlsStream, TunnelStream,
 };
-use mesh_identity::Store;
-use mesh_model::TunnelProtocol;
+use mesh_identity::{OriginationError, Store};
+use mesh_model::{ProxyProtocolVersion, TunnelProtocol};
+use mesh_net::proxy_protocol::{header_v1, header_v2};
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
-use mesh_state::{Endpoint, Reader};
+use mesh_state::Reader;
 use mesh_telemetry::baggage;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::worker::Me;
+pub(crate) use hop::{Client, Hop};
+pub(crate) use limits::Ledger;
+#[cfg(test)]
+pub(crate) use limits::{Account, Countable};
 pub(crate) use pool::{Answer, HttpPool, Lease, SendError, Version};
+pub(crate) use terms::{Terms, TermsCache};
+pub(crate) use wire::Wire;
 
 /// Where HBONE is taken.
 const HBONE_PORT: u16 = 15008;
@@ -40,24 +50,90 @@ pub(crate) struct Upstream {
     pub(crate) tunnels: Pool,
 }
 
+/// Why an endpoint cannot be spoken to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// It cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It took longer than the service's policy allows.
+    #[error("{0} could not be reached within {1:?}, which connectTimeout allows")]
+    Timeout(SocketAddr, Duration),
+    /// It went away before it was told for whom the connection is.
+    #[error("cannot tell {0} the client's address: {1}")]
+    ClientAddress(SocketAddr, io::Error),
+    /// It does not speak TLS as the service's policy wants it.
+    #[error(transparent)]
+    Tls(#[from] OriginationError),
+}
+
 impl Upstream {
-    /// A connection to an endpoint. `forwarded` says for whom, if for one client alone.
+    /// A connection to an endpoint. `protocol` is what will be spoken, as TLS calls it; `forwarded` says for
+    /// whom, if for one client alone.
     pub(crate) async fn connect(
         &self,
-        endpoint: &Endpoint,
+        hop: &Hop<'_>,
+        protocol: Option<&[u8]>,
         forwarded: Option<String>,
-    ) -> Result<Wire, ConnectError> {
-        match endpoint.tunnel {
-            TunnelProtocol::Hbone => self.tunnel(endpoint, forwarded).await.map(Wire::Tunnel),
-            TunnelProtocol::Tcp => Ok(Wire::Tcp(connect_tcp(endpoint.address).await?)),
+    ) -> Result<Wire, OpenError> {
+        let opening = self.open(hop, protocol, forwarded);
+        let limit = hop.terms.and_then(|terms| terms.tcp.connect_timeout);
+        let opened = match limit {
+            None => opening.await,
+            Some(limit) => tokio::time::timeout(limit, opening)
+                .await
+                .unwrap_or(Err(OpenError::Timeout(hop.endpoint.address, limit))),
+        };
+        if let (Err(OpenError::Tls(error)), Some(terms)) = (&opened, hop.terms)
+            && terms.may_warn()
+        {
+            tracing::warn!(endpoint = %hop.endpoint.address, service = %terms.service, %error, "no TLS to a backend");
+        }
+        opened
+    }
+
+    async fn open(
+        &self,
+        hop: &Hop<'_>,
+        protocol: Option<&[u8]>,
+        forwarded: Option<String>,
+    ) -> Result<Wire, OpenError> {
+        let address = hop.endpoint.address;
+        let mut wire = match hop.endpoint.tunnel {
+            TunnelProtocol::Hbone => Wire::from(self.tunnel(hop, forwarded).await?),
+            TunnelProtocol::Tcp => {
+                let options = hop.terms.map_or_else(SocketOptions::plain, |terms| terms.socket_options());
+                Wire::from(
+                    connect_tcp(address, &options, hop.connect_timeout())
+                        .await
+                        .map_err(ConnectError::from)?,
+                )
+            }
+        };
+        let Some(terms) = hop.terms else { return Ok(wire) };
+        if let Some(version) = terms.proxy_protocol {
+            let Client { address: client, target } = hop.client;
+            let header = match version {
+                ProxyProtocolVersion::V1 => header_v1(client, target),
+                ProxyProtocolVersion::V2 => header_v2(client, target, None),
+            };
+            let sent = async {
+                wire.write_all(&header).await?;
+                wire.flush().await
+            };
+            sent.await.map_err(|error| OpenError::ClientAddress(address, error))?;
+        }
+        match &terms.tls {
+            None => Ok(wire),
+            Some(tls) => {
+                let patience = self.settings.handshake_timeout;
+                Ok(Wire::from(tls.connect(wire, hop.host(terms), protocol, patience).await?))
+            }
         }
     }
 
-    async fn tunnel(
-        &self,
-        endpoint: &Endpoint,
-        forwarded: Option<String>,
-    ) -> Result<TunnelStream, ConnectError> {
+    async fn tunnel(&self, hop: &Hop<'_>, forwarded: Option<String>) -> Result<TunnelStream, ConnectError> {
+        let endpoint = hop.endpoint;
         let next_hop = SocketAddr::new(endpoint.address.ip(), HBONE_PORT);
         let key = PoolKey {
             source: self.me.identity.clone(),
@@ -67,7 +143,8 @@ impl Upstream {
         };
         let dial = || async {
             let certificate = self.certificates.fetch(&self.me.identity).await?;
-            let tcp = connect_tcp(next_hop).await?;
+            // Tunnels of several services share the connection, so that no one's policy speaks for it.
+            let tcp = connect_tcp(next_hop, &SocketOptions::plain(), CONNECT_TIMEOUT).await?;
             Ok(TlsStream::connect(tcp, &certificate, &endpoint.accepted, self.settings.handshake_timeout)
                 .await?)
         };
@@ -87,71 +164,15 @@ impl Upstream {
     }
 }
 
-async fn connect_tcp(address: SocketAddr) -> Result<TcpStream, DialError> {
+async fn connect_tcp(
+    address: SocketAddr,
+    options: &SocketOptions,
+    patience: Duration,
+) -> Result<TcpStream, DialError> {
     let failed = |error| DialError::Connect { address, source: Arc::new(error) };
-    let socket = tcp_socket_for(address, None, &SocketOptions::plain()).map_err(failed)?;
-    match tokio::time::timeout(CONNECT_TIMEOUT, socket.connect(address)).await {
+    let socket = tcp_socket_for(address, None, options).map_err(failed)?;
+    match tokio::time::timeout(patience, socket.connect(address)).await {
         Ok(connected) => connected.map_err(failed),
-        Err(_) => Err(DialError::ConnectTimeout { address, after: CONNECT_TIMEOUT }),
-    }
-}
-
-/// A connection to an endpoint.
-pub(crate) enum Wire {
-    Tunnel(TunnelStream),
-    Tcp(TcpStream),
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Wire::Tunnel(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Wire::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Wire::Tunnel(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Wire::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Wire::Tunnel(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Wire::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Wire::Tunnel(stream) => stream.is_write_vectored(),
-            Wire::Tcp(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Wire::Tunnel(stream) => Pin::new(stream).poll_flush(cx),
-            Wire::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Wire::Tunnel(stream) => Pin::new(stream).poll_shutdown(cx),
-            Wire::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        Err(_) => Err(DialError::ConnectTimeout { address, after: patience }),
     }
 }

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_hbone::{Pool, Settings as HboneSettings, TlsStream};
-use mesh_identity::Store;
+use mesh_identity::{Profile, Store};
 use mesh_model::{Identity, Uid, WaypointKey, Workload};
 use mesh_net::socket::{SocketOptions, set_accepted};
 use mesh_runtime::drain::DrainWatcher;
 use mesh_state::{Reader, Snapshot};
-use mesh_telemetry::{HttpMetrics, LogEncoding, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, LogEncoding, OnDemandMetrics, TcpMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::names::Names;
 use crate::routes::RouteCache;
 use crate::security::GuardCache;
 use crate::tunnel::{self, Downstream};
-use crate::upstream::{HttpPool, Upstream};
+use crate::upstream::{HttpPool, Ledger, TermsCache, Upstream};
 
 /// Connections of one worker; more wait to be accepted.
 const MOST_CONNECTIONS: usize = 10_000;
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     /// Whether requests are logged, and how.
     pub(crate) access_log: Option<LogEncoding>,
     pub(crate) hbone: HboneSettings,
+    /// What it may do in TLS, inside the mesh and towards others.
+    pub(crate) tls: Profile,
 }
 
 /// What all workers have in common.
@@ -58,6 +61,10 @@ pub(crate) struct Common {
     pub(crate) certificates: Store,
     pub(crate) http_metrics: Arc<HttpMetrics>,
     pub(crate) tcp_metrics: Arc<TcpMetrics>,
+    pub(crate) on_demand: OnDemandMetrics,
+    /// Limits are the process's, not a worker's.
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) names: Arc<Names>,
 }
 
 /// What the connections of one worker share.
@@ -67,17 +74,30 @@ pub(crate) struct Worker {
     pub(crate) reader: Reader,
     pub(crate) routes: RouteCache,
     pub(crate) guards: GuardCache,
+    pub(crate) terms: TermsCache,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) pool: HttpPool,
     pub(crate) mirrors: Arc<Semaphore>,
     pub(crate) http_metrics: Arc<HttpMetrics>,
     pub(crate) tcp_metrics: Arc<TcpMetrics>,
+    pub(crate) on_demand: OnDemandMetrics,
+    pub(crate) names: Arc<Names>,
 }
 
 impl Worker {
     /// Call on the worker's runtime.
     pub(crate) fn new(common: Common) -> Worker {
-        let Common { me, settings, reader, certificates, http_metrics, tcp_metrics } = common;
+        let Common {
+            me,
+            settings,
+            reader,
+            certificates,
+            http_metrics,
+            tcp_metrics,
+            on_demand,
+            ledger,
+            names,
+        } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
             reader: reader.clone(),
@@ -90,12 +110,15 @@ impl Worker {
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
             routes: RouteCache::default(),
             guards: GuardCache::default(),
+            terms: TermsCache::new(ledger, settings.tls),
             me,
             settings,
             reader,
             upstream,
             http_metrics,
             tcp_metrics,
+            on_demand,
+            names,
         }
     }
 

@@ -157,6 +157,7 @@ fn config(controller: &TestController, ports: Ports) -> Config {
         drain_deadline: Duration::from_secs(5),
         detection_patience: Duration::from_secs(5),
         access_log: None,
+        tls: Default::default(),
     }
 }
 

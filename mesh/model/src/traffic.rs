@@ -18,7 +18,7 @@ pub struct TrafficPolicy {
     pub tcp: TcpLimits,
     pub http: HttpLimits,
     pub outlier_detection: Option<OutlierDetection>,
-    /// For endpoints outside the mesh; to others the tunnel is enough (L7-22).
+    /// Spoken to endpoints, inside the tunnel to those that have one (L7-18).
     pub tls: Option<UpstreamTls>,
     pub proxy_protocol: Option<ProxyProtocolVersion>,
     pub http_version: UpstreamVersion,
@@ -178,7 +178,7 @@ pub struct TcpLimits {
 }
 
 /// Probes of the kernel; none: as the system has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct TcpKeepalive {
     pub probes: Option<u32>,
@@ -202,7 +202,7 @@ pub struct HttpLimits {
 }
 
 /// Pings of HTTP/2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub struct Http2Keepalive {
     pub interval: Duration,
@@ -267,7 +267,7 @@ pub struct TlsClient {
 }
 
 /// What goes before a connection's own bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum ProxyProtocolVersion {
     V1,

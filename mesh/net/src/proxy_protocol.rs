@@ -1,5 +1,5 @@
-//! The PROXY protocol, version 2, as a sandwiched waypoint reads it: the
-//! addresses of the connection and, in TLV 0xD0, the client's identity.
+//! The PROXY protocol: version 2 as a sandwiched waypoint reads it, with the addresses of
+//! the connection and, in TLV 0xD0, the client's identity; both versions as backends ask for them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -66,6 +66,20 @@ pub fn header_v2(source: SocketAddr, destination: SocketAddr, identity: Option<&
     header.extend((body.len() as u16).to_be_bytes());
     header.extend(body);
     header
+}
+
+/// The same in version 1: a line of text, which has no room for an identity.
+pub fn header_v1(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let ports = format!("{} {}", source.port(), destination.port());
+    match (source.ip(), destination.ip()) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            format!("PROXY TCP4 {source} {destination} {ports}\r\n")
+        }
+        (source, destination) => {
+            format!("PROXY TCP6 {} {} {ports}\r\n", mapped(source), mapped(destination))
+        }
+    }
+    .into_bytes()
 }
 
 /// Reads a header from the start of `input`; returns it and its length.

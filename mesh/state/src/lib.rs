@@ -9,6 +9,7 @@ mod former;
 mod handlers;
 mod intern;
 mod multimap;
+mod outside;
 mod policies;
 mod reader;
 pub mod resolve;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 pub use demand::{ResourceKey, ResourceName, needed};
 pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler, WaypointConfigHandler};
+pub use outside::{choose_named, original_destination, usable_addresses};
 pub use reader::Reader;
 pub use resolve::{Endpoint, GatewayHop, NamedHop, NextHop, Query, ResolveError, WaypointHop, resolve};
 pub use snapshot::Snapshot;

@@ -23,6 +23,8 @@ pub enum ResponseFlag {
     CertificateRevoked,
     /// No route takes it, or the one that does leads nowhere.
     NoRoute,
+    /// A limit of the service's traffic was reached.
+    Overflow,
 }
 
 impl ResponseFlag {
@@ -38,6 +40,7 @@ impl ResponseFlag {
             ResponseFlag::IdentityError => "IDENTITY_ERROR",
             ResponseFlag::CertificateRevoked => "CERT_REVOKED",
             ResponseFlag::NoRoute => "NR",
+            ResponseFlag::Overflow => "UO",
         }
     }
 }

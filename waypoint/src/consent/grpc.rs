@@ -16,7 +16,7 @@ use proto::check_response::HttpResponse;
 use proto::header_value_option::HeaderAppendAction;
 
 use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, ToldBody, whole};
-use crate::http::{Edits, How, RequestBody};
+use crate::http::{Edits, How, RequestBody, find_terms};
 use crate::routes::authority_of;
 use crate::upstream::Version;
 
@@ -25,12 +25,14 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// Asks about a request, or about a connection that carries none.
 pub(super) async fn ask(authorizer: &Authorizer, subject: &Subject<'_>) -> Result<Opinion, NoOpinion> {
-    let chosen = authorizer.choose(subject.tunnel)?;
+    let chosen = authorizer.fetch_endpoint(subject.tunnel).await?;
+    let terms = find_terms(subject.tunnel, &authorizer.destination);
     let pack_as_bytes = authorizer.service.body.is_some_and(|body| body.pack_as_bytes);
     let question = question(subject, pack_as_bytes);
     let request = request(&authorizer.service.service.hostname, &question)
         .ok_or_else(|| NoOpinion::Unreachable("its name is no authority".to_owned()))?;
-    let answer = authorizer.exchange(subject.tunnel, &chosen, Version::Http2, request).await?;
+    let answer =
+        authorizer.exchange(subject.tunnel, (&chosen, terms.as_ref()), Version::Http2, request).await?;
     let (head, body, trailers) = answer;
     let message = message_of(head.status, &head.headers, trailers.as_ref(), body)?;
     let answer = proto::CheckResponse::decode(message);

@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use mesh_model::{HttpCheck, Pattern};
 
 use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, whole};
-use crate::http::{How, editable, request_for, version_for};
+use crate::http::{How, editable, find_terms, request_for, version_for};
 
 /// By which an answer has headers taken from the client's request.
 const TO_REMOVE: &str = "x-envoy-auth-headers-to-remove";
@@ -18,8 +18,10 @@ pub(super) async fn ask(
     subject: &Subject<'_>,
 ) -> Result<Opinion, NoOpinion> {
     let head = subject.head.ok_or(NoOpinion::NoRequest)?;
-    let chosen = authorizer.choose(subject.tunnel)?;
-    let version = version_for(chosen.app_protocol, http::Version::HTTP_11, false, false);
+    let chosen = authorizer.fetch_endpoint(subject.tunnel).await?;
+    let terms = find_terms(subject.tunnel, &authorizer.destination);
+    let wanted = terms.as_ref().map(|terms| terms.version).unwrap_or_default();
+    let version = version_for((wanted, chosen.app_protocol), http::Version::HTTP_11, false, false);
     let mut asked = question(check, head);
     let mut body = whole(Default::default());
     if let Some(told) = &subject.body {
@@ -29,7 +31,8 @@ pub(super) async fn ask(
     let request: Option<Request<_>> = request_for(&asked, body, version, 1);
     let request =
         request.ok_or_else(|| NoOpinion::Unreachable("the request's host is no authority".to_owned()))?;
-    let (answer, body, _) = authorizer.exchange(subject.tunnel, &chosen, version, request).await?;
+    let (answer, body, _) =
+        authorizer.exchange(subject.tunnel, (&chosen, terms.as_ref()), version, request).await?;
     match answer.status {
         StatusCode::OK => Ok(Opinion::Consent(changes(check, &answer.headers))),
         status if status.is_server_error() => {

@@ -1,8 +1,9 @@
 //! Attempts: send a request to an endpoint, and to another one where the rule says so.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
@@ -18,10 +19,12 @@ use super::report::Exchange;
 use super::retry::Failure;
 use super::version::version_for;
 use crate::balance::{Chosen, NoEndpoint, choose};
+use crate::outside;
 use crate::routes::{Destination, Rule};
 use crate::tunnel::Tunnel;
-use crate::upstream::{Answer, SendError, Version};
+use crate::upstream::{Answer, Client, Hop, SendError, Terms, Version};
 
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
 
 /// A request as it goes to the backend.
@@ -69,14 +72,22 @@ async fn attempts(
     exchange: &mut Exchange,
 ) -> Result<Answer, Reply> {
     let policy = &rule.retry;
+    let terms = find_terms(tunnel, destination);
+    // Counts the attempt that is on its way, if it is not the first.
+    let mut retry = None;
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut number = 1;
     loop {
         let avoided = if policy.avoid_previous_hosts { tried.as_slice() } else { &[] };
-        let chosen = choose(tunnel, destination, avoided).map_err(reply_without_endpoint)?;
+        let chosen = match choose(tunnel, destination, avoided) {
+            Err(none) => outside::fetch(tunnel, destination, avoided, none).await,
+            chosen => chosen,
+        };
+        let chosen = chosen.map_err(reply_without_endpoint)?;
         tried.push(chosen.endpoint.address);
         exchange.sent_to(&chosen.endpoint, || cluster_name(destination));
-        let result = attempt(tunnel, rule, &chosen, outgoing, number).await;
+        let result = attempt(tunnel, rule, (&chosen, terms.as_ref()), outgoing, number).await;
+        drop(retry.take());
         let again = match &result {
             Ok(answer) => policy.wants_other_than(answer.response.status(), answer.response.headers()),
             Err(error) => policy.wants_after(error.failure),
@@ -85,7 +96,15 @@ async fn attempts(
         if again && exhausted && policy.attempts > 0 {
             exchange.flag(RequestFlags::RETRIES_EXHAUSTED);
         }
-        if !again || exhausted || !outgoing.body.can_be_opened_again() {
+        let mut worthwhile = again && !exhausted && outgoing.body.can_be_opened_again();
+        if let Some(terms) = terms.as_ref().filter(|_| worthwhile) {
+            retry = terms.enter_retry().ok();
+            worthwhile = retry.is_some();
+            if !worthwhile {
+                exchange.flag(RequestFlags::UPSTREAM_OVERFLOW);
+            }
+        }
+        if !worthwhile {
             return result.map_err(|SendError { failure, reason }| {
                 tracing::debug!(rule = %rule.name, ?failure, %reason, "no response from the backend");
                 exchange.failed(reason);
@@ -102,23 +121,44 @@ async fn attempts(
 async fn attempt(
     tunnel: &Tunnel,
     rule: &Rule,
-    chosen: &Chosen,
+    (chosen, terms): (&Chosen, Option<&Arc<Terms>>),
     outgoing: &Outgoing,
     number: u32,
 ) -> Result<Answer, SendError> {
     let kind = outgoing.kind;
-    let version = version_for(chosen.app_protocol, outgoing.head.version, kind.grpc, kind.websocket);
+    let asked = terms.map(|terms| terms.version).unwrap_or_default();
+    let version = version_for((asked, chosen.app_protocol), outgoing.head.version, kind.grpc, kind.websocket);
     let request = request_for(&outgoing.head, outgoing.body.open(), version, number).ok_or(SendError {
         failure: Failure::Connect,
         reason: "the request's host is no authority".into(),
     })?;
-    let sending = tunnel.worker.pool.send(&chosen.endpoint, version, request);
+    let hop = hop_for(tunnel, (chosen, terms), &outgoing.head);
+    let sending = tunnel.worker.pool.send(&hop, version, request);
     match rule.attempt_timeout {
         None => sending.await,
         Some(limit) => timeout(limit, sending).await.unwrap_or_else(|_| {
             let reason = format!("no response within {limit:?}");
             Err(SendError { failure: Failure::Timeout, reason })
         }),
+    }
+}
+
+/// How the endpoints of a destination are spoken to, if anything is said of that.
+pub(crate) fn find_terms(tunnel: &Tunnel, destination: &Destination) -> Option<Arc<Terms>> {
+    tunnel.worker.terms.find(&tunnel.worker.reader.snapshot(), destination)
+}
+
+/// An endpoint as a request gets there.
+pub(crate) fn hop_for<'a>(
+    tunnel: &Tunnel,
+    (chosen, terms): (&'a Chosen, Option<&'a Arc<Terms>>),
+    head: &'a Parts,
+) -> Hop<'a> {
+    Hop {
+        endpoint: &chosen.endpoint,
+        terms,
+        client: Client::of(tunnel),
+        authority: head.headers.get(HOST).and_then(|host| host.to_str().ok()),
     }
 }
 
@@ -156,7 +196,11 @@ fn reply_without_endpoint(none: NoEndpoint) -> Reply {
 fn reply_for(failure: Failure, details: &'static str) -> Reply {
     let (flags, body) = match failure {
         Failure::NoEndpoint => (RequestFlags::NO_HEALTHY_UPSTREAM, "no healthy upstream"),
-        Failure::Connect => (
+        Failure::Overflow => (
+            RequestFlags::UPSTREAM_OVERFLOW,
+            "upstream connect error or disconnect/reset before headers. reset reason: overflow",
+        ),
+        Failure::Connect | Failure::Tls => (
             RequestFlags::UPSTREAM_CONNECT_FAILURE,
             "upstream connect error or disconnect/reset before headers",
         ),
@@ -166,13 +210,19 @@ fn reply_for(failure: Failure, details: &'static str) -> Reply {
         }
     };
     let reply = Reply::new(failure.status(), details).flagged(flags).with_body(body);
-    if failure == Failure::Timeout { reply.with_grpc_status(grpc::DEADLINE_EXCEEDED) } else { reply }
+    match failure {
+        Failure::Timeout => reply.with_grpc_status(grpc::DEADLINE_EXCEEDED),
+        Failure::Overflow => reply.with_header(OVERLOADED, HeaderValue::from_static("true")),
+        _ => reply,
+    }
 }
 
 fn details_of(failure: Failure) -> &'static str {
     match failure {
         Failure::NoEndpoint => "no_healthy_upstream",
         Failure::Connect => "upstream_reset_before_response_started{connection_failure}",
+        Failure::Tls => "upstream_reset_before_response_started{connection_failure|TLS_error}",
+        Failure::Overflow => "upstream_reset_before_response_started{overflow}",
         Failure::Timeout => "upstream_per_try_timeout",
         Failure::Refused => "upstream_reset_before_response_started{remote_refused_stream_reset}",
         Failure::Stale | Failure::Reset => "upstream_reset_before_response_started{connection_termination}",

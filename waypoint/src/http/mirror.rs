@@ -7,12 +7,13 @@ use std::time::Duration;
 use http::header::{HOST, HeaderValue};
 use http_body_util::{BodyExt, Full, Limited};
 
-use super::attempts::{Outgoing, request_for};
+use super::attempts::{Outgoing, find_terms, hop_for, request_for};
 use super::body::RequestBody;
 use super::fault::includes;
 use super::normalise::Kind;
 use super::version::version_for;
 use crate::balance::choose;
+use crate::outside;
 use crate::routes::{Backend, Rule};
 use crate::tunnel::Tunnel;
 
@@ -65,10 +66,17 @@ async fn send(
     kind: Kind,
     body: RequestBody<hyper::body::Incoming>,
 ) -> Result<(), String> {
-    let chosen = choose(tunnel, &backend.destination, &[]).map_err(|none| format!("{none:?}"))?;
-    let version = version_for(chosen.app_protocol, head.version, kind.grpc, kind.websocket);
+    let chosen = match choose(tunnel, &backend.destination, &[]) {
+        Err(none) => outside::fetch(tunnel, &backend.destination, &[], none).await,
+        chosen => chosen,
+    };
+    let chosen = chosen.map_err(|none| format!("{none:?}"))?;
+    let terms = find_terms(tunnel, &backend.destination);
+    let asked = terms.as_ref().map(|terms| terms.version).unwrap_or_default();
+    let version = version_for((asked, chosen.app_protocol), head.version, kind.grpc, kind.websocket);
     let request = request_for(head, body, version, 1).ok_or("its host is no authority")?;
-    let answer = tunnel.worker.pool.send(&chosen.endpoint, version, request).await.map_err(|e| e.reason)?;
+    let hop = hop_for(tunnel, (&chosen, terms.as_ref()), head);
+    let answer = tunnel.worker.pool.send(&hop, version, request).await.map_err(|e| e.reason)?;
     let read = Limited::new(answer.response.into_body(), LARGEST_RESPONSE).collect().await;
     read.map(|_| ()).map_err(|error| error.to_string())
 }

@@ -41,6 +41,10 @@ pub(crate) enum Failure {
     NoEndpoint,
     /// The endpoint could not be reached, or not be sent anything.
     Connect,
+    /// The endpoint does not speak TLS as it should.
+    Tls,
+    /// A limit of the service's traffic is reached.
+    Overflow,
     /// The endpoint has not looked at the request.
     Refused,
     /// The connection had been kept from earlier, was closed, and the method changes nothing.
@@ -96,9 +100,10 @@ impl RetryPolicy {
             || listed(Condition::GatewayError)
             || self.codes.contains(&failure.status().as_u16());
         match failure {
-            Failure::NoEndpoint => false,
+            // To try again is what a limit is there to keep down.
+            Failure::NoEndpoint | Failure::Overflow => false,
             Failure::Stale => true,
-            Failure::Connect => any || listed(Condition::ConnectFailure),
+            Failure::Connect | Failure::Tls => any || listed(Condition::ConnectFailure),
             Failure::Refused => any || listed(Condition::RefusedStream),
             Failure::Reset | Failure::Timeout => any,
         }
@@ -189,7 +194,7 @@ mod tests {
 
     #[test]
     fn res_10_and_12_failures_by_condition() {
-        use Failure::{Connect, NoEndpoint, Refused, Reset, Stale, Timeout};
+        use Failure::{Connect, NoEndpoint, Overflow, Refused, Reset, Stale, Timeout, Tls};
         let all = [NoEndpoint, Connect, Refused, Stale, Reset, Timeout];
         for (names, codes, expected) in [
             (&["connect-failure"][..], &[][..], [false, true, false, true, false, false]),
@@ -204,6 +209,8 @@ mod tests {
         ] {
             let policy = policy(names, codes);
             assert_eq!(all.map(|failure| policy.wants_after(failure)), expected, "{names:?} {codes:?}");
+            assert_eq!(policy.wants_after(Tls), policy.wants_after(Connect), "{names:?} {codes:?}");
+            assert!(!policy.wants_after(Overflow), "{names:?} {codes:?}");
         }
     }
 

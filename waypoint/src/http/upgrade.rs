@@ -12,12 +12,13 @@ use mesh_runtime::drain::DrainWatcher;
 
 use super::report::Exchange;
 use super::response::ResponseBody;
+use crate::upstream::Lease;
 
 /// Answers the client's handshake with the backend's, and joins what follows.
 pub(crate) fn join(
     mut response: Response<Incoming>,
     client: OnUpgrade,
-    mut exchange: Exchange,
+    (mut exchange, lease): (Exchange, Lease),
     drain: DrainWatcher,
 ) -> Response<ResponseBody> {
     let backend = hyper::upgrade::on(&mut response);
@@ -29,6 +30,8 @@ pub(crate) fn join(
             },
             () = drain.forced() => {}
         }
+        // It has been one of the service's requests all the time.
+        drop(lease);
     });
     response.map(|_| ResponseBody::none())
 }

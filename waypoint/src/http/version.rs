@@ -1,13 +1,13 @@
 //! Which version of HTTP a backend is spoken to in.
 
-use mesh_model::AppProtocol;
+use mesh_model::{AppProtocol, UpstreamVersion};
 
 use crate::upstream::Version;
 
-/// What is spoken to an endpoint: what its port says, else what the client speaks.
-/// gRPC needs HTTP/2 whatever the port says, WebSockets need HTTP/1.
+/// What is spoken to an endpoint: what the service's policy asks for, else what its port says, else what
+/// the client speaks. gRPC needs HTTP/2 and WebSockets need HTTP/1, whatever anybody says.
 pub(crate) fn version_for(
-    declared: AppProtocol,
+    (asked, declared): (UpstreamVersion, AppProtocol),
     client: http::Version,
     grpc: bool,
     websocket: bool,
@@ -15,6 +15,12 @@ pub(crate) fn version_for(
     match declared {
         _ if websocket => Version::Http1,
         _ if grpc => Version::Http2,
+        _ if asked == UpstreamVersion::Http1 => Version::Http1,
+        _ if asked == UpstreamVersion::Http2 => Version::Http2,
+        _ if asked == UpstreamVersion::OfClient => match client {
+            http::Version::HTTP_2 => Version::Http2,
+            _ => Version::Http1,
+        },
         AppProtocol::Http2 | AppProtocol::Grpc => Version::Http2,
         AppProtocol::Unknown if client == http::Version::HTTP_2 => Version::Http2,
         _ => Version::Http1,
@@ -40,11 +46,30 @@ mod tests {
             (Tcp, h2, false, Version::Http1),
         ] {
             assert_eq!(
-                version_for(declared, client, grpc, false),
+                version_for((UpstreamVersion::AsDeclared, declared), client, grpc, false),
                 expected,
                 "{declared:?} {client:?} {grpc}"
             );
         }
-        assert_eq!(version_for(Http2, h1, false, true), Version::Http1);
+        assert_eq!(version_for((UpstreamVersion::AsDeclared, Http2), h1, false, true), Version::Http1);
+    }
+
+    #[test]
+    fn l7_20_l7_23_a_policy_counts_more_than_the_port() {
+        use UpstreamVersion::{Http1, Http2, OfClient};
+        let (h1, h2) = (http::Version::HTTP_11, http::Version::HTTP_2);
+        for (asked, client, grpc, websocket, expected) in [
+            (Http2, h1, false, false, Version::Http2),
+            (Http1, h2, false, false, Version::Http1),
+            (OfClient, h1, false, false, Version::Http1),
+            (OfClient, h2, false, false, Version::Http2),
+            (Http1, h2, true, false, Version::Http2),
+            (Http2, h1, false, true, Version::Http1),
+        ] {
+            for declared in [AppProtocol::Http11, AppProtocol::Http2, AppProtocol::Unknown] {
+                let version = version_for((asked, declared), client, grpc, websocket);
+                assert_eq!(version, expected, "{asked:?} {declared:?} {client:?}");
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use mesh_model::Identity;
 use mesh_runtime::drain;
 use mesh_testkit::authority::FakeCa;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::detect::{Protocol, detect};
 
@@ -60,6 +61,8 @@ pub(super) enum Act {
     Hang,
     /// Answers later.
     Later(Duration, Response<TestBody>),
+    /// Answers once it is told to.
+    When(Arc<Notify>, Response<TestBody>),
 }
 
 impl Act {
@@ -148,6 +151,10 @@ async fn respond(
         Act::Hang => std::future::pending().await,
         Act::Later(delay, response) => {
             tokio::time::sleep(delay).await;
+            Ok(response)
+        }
+        Act::When(told, response) => {
+            told.notified().await;
             Ok(response)
         }
         Act::Upgrade => {

@@ -1,25 +1,28 @@
 //! One waypoint with everything around it, on loopback addresses of its own.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mesh_hbone::{ConnectError, ConnectRequest, Settings as HboneSettings, Target, TlsStream, TunnelStream};
 use mesh_model::{
-    AppProtocol, AuthorizationService, HttpRule, Identity, PortMap, Security, ServiceConfig, TunnelProtocol,
-    WaypointConfig, WaypointKey, Workload,
+    AppProtocol, AuthorizationService, HttpRule, Identity, PortMap, Security, ServiceConfig, TrafficPolicy,
+    TunnelProtocol, WaypointConfig, WaypointKey, Workload,
 };
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
-use mesh_telemetry::{HttpMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OverflowMetrics, Registry, TcpMetrics};
 use mesh_testkit::authority::FakeCa;
 use tokio::net::TcpListener;
 
 use super::backend::{Act, Backend, NodeProxy, Seen};
 use super::client::Client;
 use super::samples::{backend, config, key, rule, service, workload};
+use crate::names::Names;
+use crate::upstream::{Account, Countable, Ledger};
 use crate::worker::{self, Common, Me, Settings, Worker};
 
 /// Every test has a network of its own, for some ports are fixed.
@@ -45,6 +48,9 @@ pub(super) struct Mesh {
     pub(super) ca: Arc<FakeCa>,
     pub(super) registry: Registry,
     pub(super) drain: Option<DrainTrigger>,
+    ledger: Arc<Ledger>,
+    /// What DNS says.
+    pub(super) names: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
 }
 
 impl Mesh {
@@ -63,6 +69,9 @@ impl Mesh {
         let ca = FakeCa::new("cluster.local");
         let own = workload("waypoint", me);
         let registry = Registry::new("waypoint", "test");
+        let names = Arc::new(Mutex::new(HashMap::<String, Vec<IpAddr>>::new()));
+        let answers = names.clone();
+        let ledger = Arc::new(Ledger::new(OverflowMetrics::new(&registry)));
         let common = Common {
             me: Me {
                 uid: own.uid.clone(),
@@ -74,11 +83,18 @@ impl Mesh {
                 detection_patience: Duration::from_secs(2),
                 access_log: None,
                 hbone: HboneSettings::default(),
+                tls: Default::default(),
             },
             reader,
             certificates: ca.store(),
             http_metrics: HttpMetrics::new(&registry),
             tcp_metrics: TcpMetrics::new(&registry),
+            on_demand: OnDemandMetrics::new(&registry),
+            names: Names::asking(move |host| {
+                let found = answers.lock().unwrap().get(&*host).cloned();
+                Box::pin(async move { found.ok_or_else(|| std::io::Error::other("no such name")) })
+            }),
+            ledger: ledger.clone(),
         };
         writer.change(|edit| {
             edit.insert_workload(own);
@@ -89,7 +105,8 @@ impl Mesh {
         let address = listener.local_addr().unwrap();
         let (trigger, watcher) = drain::channel();
         tokio::spawn(worker::accept(Arc::new(Worker::new(common)), listener, watcher));
-        Mesh { network, hosts: AtomicU8::new(10), address, writer, ca, registry, drain: Some(trigger) }
+        let (hosts, drain) = (AtomicU8::new(10), Some(trigger));
+        Mesh { network, hosts, address, writer, ca, registry, drain, ledger, names }
     }
 
     pub(super) fn waypoint_ip(&self) -> IpAddr {
@@ -185,6 +202,25 @@ impl Mesh {
         self.govern(vec![only]);
     }
 
+    /// How the endpoints of `reviews` are spoken to, and rules that govern it if there are any.
+    pub(super) fn shape(&self, policy: TrafficPolicy, rules: Vec<HttpRule>) {
+        let mut shaped = config(REVIEWS, rules);
+        shaped.ports.retain(|_, port| !port.http_rules.is_empty());
+        self.configure(ServiceConfig { traffic: [(0, policy)].into(), ..shaped });
+    }
+
+    /// How much of the traffic to a port of `reviews` is on its way.
+    pub(super) fn count(&self, port: u16, what: Countable) -> u32 {
+        self.ledger.open(Account { service: key(REVIEWS), port, subset: None }).count(what)
+    }
+
+    /// Lines of the metrics page that begin so and have all of these in them.
+    pub(super) fn metric(&self, name: &str, parts: &[&str]) -> Vec<String> {
+        let page = self.registry.encode();
+        let fits = |line: &&str| line.starts_with(name) && parts.iter().all(|part| line.contains(part));
+        page.lines().filter(fits).map(str::to_owned).collect()
+    }
+
     /// A tunnel as the client's ztunnel opens it.
     pub(super) async fn tunnel(&self, target: Target) -> Result<TunnelStream, ConnectError> {
         self.tunnel_as(&workload("client", self.client_ip()).identity(), target).await
@@ -237,4 +273,13 @@ fn host(network: u8, number: u8) -> IpAddr {
     // Test runs that go on at the same time do not meet.
     let run = (std::process::id() % 100) as u8 + 100;
     Ipv4Addr::new(127, run, network, number).into()
+}
+
+/// Waits for something to become true; a test that waits for ever is broken off.
+pub(super) async fn eventually(mut is: impl AsyncFnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is().await {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it never came true");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }

@@ -107,3 +107,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn l7_21_version_1_is_a_line_of_text() {
+    let text = |source, destination| String::from_utf8(header_v1(address(source), address(destination)));
+    assert_eq!(text("10.0.0.1:4000", "10.96.0.1:80").unwrap(), "PROXY TCP4 10.0.0.1 10.96.0.1 4000 80\r\n");
+    assert_eq!(text("[fd00::1]:4000", "[fd00::2]:80").unwrap(), "PROXY TCP6 fd00::1 fd00::2 4000 80\r\n");
+    assert_eq!(
+        text("10.0.0.1:1", "[fd00::2]:2").unwrap(),
+        "PROXY TCP6 ::ffff:10.0.0.1 fd00::2 1 2\r\n",
+        "one family for both"
+    );
+}

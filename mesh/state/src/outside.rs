@@ -1,0 +1,134 @@
+//! Endpoints whose addresses the mesh does not say: known by a host name, which somebody has to look up (DNS-25), or
+//! wherever the connection was going (EG-10, EG-11).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use mesh_model::{
+    Health, IpFamilies, LoadBalancingMode, Locality, NetworkAddress, NetworkMode, Service, TunnelProtocol,
+    Uid, Workload, WorkloadKind,
+};
+
+use crate::balance::{candidates_and_names, pick, target_port};
+use crate::{Endpoint, NamedHop, Snapshot};
+
+/// Chooses one of the endpoints of a service port that have no address, among those on the source's network; none
+/// if there is none.
+pub fn choose_named(
+    snapshot: &Snapshot,
+    source: &Workload,
+    service: &Arc<Service>,
+    service_port: u16,
+    filter: impl Fn(&Workload) -> bool,
+) -> Option<NamedHop> {
+    let port_of = |workload: &Workload| target_port(service, workload, service_port);
+    let near = |workload: &Workload| workload.network == source.network;
+    // They have no addresses, so that no family is like another.
+    let like = IpAddr::from([0, 0, 0, 0]);
+    let named = candidates_and_names(snapshot, service, like, near, port_of)
+        .filter(|candidate| candidate.named && filter(candidate.workload));
+    let chosen = pick(&service.load_balancing, source, named, |candidate| candidate.workload)?;
+    Some(NamedHop { workload: chosen.workload.clone(), service: service.clone(), port: chosen.port })
+}
+
+/// Those of a host's addresses that a service uses, the family of `like` first.
+pub fn usable_addresses(addresses: &[IpAddr], families: IpFamilies, like: IpAddr) -> Vec<IpAddr> {
+    let used = |ip: &&IpAddr| match families {
+        IpFamilies::Ipv4 => ip.is_ipv4(),
+        IpFamilies::Ipv6 => ip.is_ipv6(),
+        IpFamilies::Automatic | IpFamilies::Dual => true,
+    };
+    let mut usable: Vec<IpAddr> = addresses.iter().filter(used).copied().collect();
+    usable.sort_by_key(|ip| ip.is_ipv4() != like.is_ipv4());
+    usable
+}
+
+/// Where a connection to a service was going, if that is where the service wants it to go: to whoever is at the
+/// address, known or not.
+pub fn original_destination(
+    snapshot: &Snapshot,
+    source: &Workload,
+    service: &Arc<Service>,
+    destination: SocketAddr,
+) -> Option<Endpoint> {
+    if service.load_balancing.mode != LoadBalancingMode::Passthrough {
+        return None;
+    }
+    let destination = SocketAddr::new(destination.ip().to_canonical(), destination.port());
+    let address = NetworkAddress::new(source.network.clone(), destination.ip());
+    let workload = snapshot.find_workload(&address).unwrap_or_else(|| Arc::new(stranger(&address)));
+    Some(Endpoint::of(&workload, Some(service), destination))
+}
+
+/// Somebody at an address that the mesh knows nothing of: what reports leave empty is unknown.
+fn stranger(address: &NetworkAddress) -> Workload {
+    let nothing: Arc<str> = "".into();
+    Workload {
+        uid: Uid(nothing.clone()),
+        name: nothing.clone(),
+        namespace: nothing.clone(),
+        addresses: vec![address.ip],
+        network: address.network.clone(),
+        tunnel: TunnelProtocol::Tcp,
+        native_tunnel: false,
+        trust_domain: nothing.clone(),
+        service_account: nothing.clone(),
+        waypoint: None,
+        network_gateway: None,
+        node: nothing.clone(),
+        canonical_name: nothing.clone(),
+        canonical_revision: nothing.clone(),
+        kind: WorkloadKind::Pod,
+        workload_name: nothing.clone(),
+        authorization_policies: Vec::new(),
+        health: Health::Healthy,
+        cluster_id: nothing.clone(),
+        hostname: nothing,
+        services: BTreeMap::new(),
+        application_tunnel: None,
+        locality: Locality::default(),
+        network_mode: NetworkMode::Standard,
+        capacity: 1,
+        labels: BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn eg_11_a_connection_goes_where_it_was_going_if_the_service_wants_that() {
+        let mut service = samples::service("block", &[]);
+        let mut known = samples::workload("known");
+        known.addresses = vec![samples::ip("10.1.0.1")];
+        let snapshot = samples::snapshot(|edit| edit.insert_workload(known.clone()));
+        let source = samples::workload("client");
+        let to = |service: &Service, address: &str| {
+            let destination = address.parse().unwrap();
+            original_destination(&snapshot, &source, &Arc::new(service.clone()), destination)
+        };
+        assert_eq!(to(&service, "10.1.0.9:443"), None);
+        service.load_balancing.mode = LoadBalancingMode::Passthrough;
+        let stranger = to(&service, "10.1.0.9:443").unwrap();
+        assert_eq!(
+            (stranger.address.to_string().as_str(), stranger.tunnel),
+            ("10.1.0.9:443", TunnelProtocol::Tcp)
+        );
+        let found = to(&service, "10.1.0.1:443").unwrap();
+        assert_eq!((&found.workload.name, found.tunnel), (&known.name, TunnelProtocol::Hbone));
+    }
+
+    #[test]
+    fn dns_26_the_client_s_family_goes_first_among_those_the_service_uses() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let all = [ip("fd00::1"), ip("10.0.0.1"), ip("fd00::2")];
+        let order = |families, like| usable_addresses(&all, families, ip(like));
+        assert_eq!(order(IpFamilies::Automatic, "10.9.9.9"), [all[1], all[0], all[2]]);
+        assert_eq!(order(IpFamilies::Dual, "fd00::9"), [all[0], all[2], all[1]]);
+        assert_eq!(order(IpFamilies::Ipv4, "fd00::9"), [all[1]]);
+        assert_eq!(order(IpFamilies::Ipv6, "10.9.9.9"), [all[0], all[2]]);
+    }
+}

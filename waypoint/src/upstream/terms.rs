@@ -1,0 +1,140 @@
+//! On which terms the endpoints of a service port, or of a subset there, are spoken to:
+//! made ready once per change of the service's configuration, found for every request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mesh_identity::{Origination, Profile};
+use mesh_model::{
+    HttpLimits, NamespacedHostname, ProxyProtocolVersion, RetryBudget, ServiceConfig, TcpLimits,
+    TrafficPolicy, UpstreamVersion,
+};
+use mesh_net::socket::{Keepalive, SocketOptions};
+use mesh_state::Snapshot;
+
+use super::limits::{Account, Countable, Counted, Counts, Ledger, Overflow};
+use crate::routes::Destination;
+
+/// More services than a waypoint serves; past it, the cache starts anew.
+const MOST_CACHED: usize = 10_000;
+/// Between two warnings that TLS towards the same backends fails.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// The terms of one account.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) tcp: TcpLimits,
+    pub(crate) http: HttpLimits,
+    pub(crate) version: UpstreamVersion,
+    pub(crate) proxy_protocol: Option<ProxyProtocolVersion>,
+    pub(crate) tls: Option<Origination>,
+    pub(crate) counts: Arc<Counts>,
+    retry_budget: Option<RetryBudget>,
+    /// What TLS asks for where neither the policy nor a request names a host.
+    pub(crate) service: NamespacedHostname,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Terms {
+    fn compile(policy: &TrafficPolicy, account: Account, ledger: &Ledger, profile: Profile) -> Terms {
+        Terms {
+            tcp: policy.tcp,
+            http: policy.http,
+            version: policy.http_version,
+            proxy_protocol: policy.proxy_protocol,
+            tls: policy.tls.clone().map(|tls| Origination::new(tls, profile)),
+            retry_budget: policy.retry_budget,
+            service: account.service.clone(),
+            counts: ledger.open(account),
+            warned: Mutex::default(),
+        }
+    }
+
+    /// A connection to an endpoint, for as long as it lives.
+    pub(crate) fn enter_connection(&self) -> Result<Counted, Overflow> {
+        self.counts.enter(Countable::Connections, self.tcp.max_connections)
+    }
+
+    /// A request that waits for a connection.
+    pub(crate) fn enter_pending(&self) -> Result<Counted, Overflow> {
+        self.counts.enter(Countable::PendingRequests, self.http.max_pending_requests)
+    }
+
+    /// A request that has a connection, until its response has ended.
+    pub(crate) fn enter_request(&self) -> Result<Counted, Overflow> {
+        self.counts.enter(Countable::Requests, self.http.max_requests)
+    }
+
+    /// One more attempt, from the pause before it until it has brought a response or none. A budget
+    /// takes the place of the number.
+    pub(crate) fn enter_retry(&self) -> Result<Counted, Overflow> {
+        let most = match &self.retry_budget {
+            Some(budget) => Some(self.counts.allowed_retries(budget)),
+            None => self.http.max_retries,
+        };
+        self.counts.enter(Countable::Retries, most)
+    }
+
+    /// How sockets to endpoints are set up.
+    pub(crate) fn socket_options(&self) -> SocketOptions {
+        let usual = Keepalive::default();
+        let asked = self.tcp.keepalive.map(|asked| Keepalive {
+            time: asked.time.unwrap_or(usual.time),
+            interval: asked.interval.unwrap_or(usual.interval),
+            retries: asked.probes.unwrap_or(usual.retries),
+        });
+        SocketOptions { keepalive: Some(asked.unwrap_or(usual)), ..SocketOptions::plain() }
+    }
+
+    /// Whether a failure of TLS is to be told now: many requests fail for the same reason.
+    pub(crate) fn may_warn(&self) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = warned.is_none_or(|before| before.elapsed() >= QUIET);
+        if due {
+            *warned = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Terms by service, port and subset. The configuration itself says whether they are still the right ones.
+pub(crate) struct TermsCache {
+    ledger: Arc<Ledger>,
+    profile: Profile,
+    services: Mutex<HashMap<NamespacedHostname, Cached>>,
+}
+
+struct Cached {
+    config: Arc<ServiceConfig>,
+    terms: HashMap<(u16, Option<Arc<str>>), Arc<Terms>>,
+}
+
+impl TermsCache {
+    pub(crate) fn new(ledger: Arc<Ledger>, profile: Profile) -> TermsCache {
+        TermsCache { ledger, profile, services: Mutex::default() }
+    }
+
+    /// The terms of a destination; none where no policy speaks of it.
+    pub(crate) fn find(&self, snapshot: &Snapshot, destination: &Destination) -> Option<Arc<Terms>> {
+        let Destination::Service { service, port, subset } = destination else { return None };
+        let config = snapshot.service_config(service)?;
+        let part = subset.as_ref().and_then(|name| config.subsets.iter().find(|part| part.name == *name));
+        let policy = config.find_traffic(*port, part)?;
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        if services.len() >= MOST_CACHED && !services.contains_key(service) {
+            services.clear();
+        }
+        let cached = services
+            .entry(service.clone())
+            .or_insert_with(|| Cached { config: config.clone(), terms: HashMap::new() });
+        if !Arc::ptr_eq(&cached.config, &config) {
+            *cached = Cached { config: config.clone(), terms: HashMap::new() };
+        }
+        let compile = || {
+            let account = Account { service: service.clone(), port: *port, subset: subset.clone() };
+            Arc::new(Terms::compile(policy, account, &self.ledger, self.profile))
+        };
+        Some(cached.terms.entry((*port, subset.clone())).or_insert_with(compile).clone())
+    }
+}
