@@ -31,11 +31,14 @@ impl ServiceConfig {
 
     /// How endpoints behind a port are chosen and spoken to, those of a subset if one is named; none: as
     /// without any policy.
-    pub fn find_traffic(&self, service_port: u16, subset: Option<&Subset>) -> Option<&TrafficPolicy> {
-        let of = |traffic: &'_ PortTraffic| -> Option<&TrafficPolicy> {
-            traffic.get(&service_port).or_else(|| traffic.get(&0))
-        };
-        subset.and_then(|subset| of(&subset.traffic)).or_else(|| of(&self.traffic))
+    pub fn find_traffic<'c>(
+        &'c self,
+        service_port: u16,
+        subset: Option<&'c Subset>,
+    ) -> Option<&'c TrafficPolicy> {
+        let both = [subset.map(|subset| &subset.traffic), Some(&self.traffic)];
+        let mut policies = both.into_iter().flatten();
+        policies.find_map(|traffic| traffic.get(&service_port).or_else(|| traffic.get(&0)))
     }
 }
 
