@@ -11,7 +11,7 @@ use mesh_state::Endpoint;
 use mesh_telemetry::{Addresses, ConnectionReport, Failure, Reporter, ResponseFlag, ServiceRef, forwarded};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::balance::{choose, party_of};
+use crate::balance::{Caller, OnItsWay, Outcome, choose, party_of};
 use crate::routes::Destination;
 use crate::stream::Admitted;
 use crate::tunnel::Tunnel;
@@ -34,7 +34,7 @@ pub(crate) async fn accept(
     };
     match incoming.accept(&[]) {
         Ok(stream) => pass(tunnel, stream, upstream, admitted).await,
-        Err(error) => close(upstream.1, Err(broken(error))),
+        Err(error) => upstream.report.close(Err(broken(error))),
     }
 }
 
@@ -62,31 +62,42 @@ pub(crate) fn report_failed(tunnel: &Tunnel, failure: Failure) {
 
 type Counters = Arc<Transferred>;
 
+/// A connection to an endpoint, and what is told of it.
+struct Connected {
+    wire: Wire,
+    report: ConnectionReport,
+    counters: Counters,
+    /// The endpoint is busy with it until it ends.
+    on_its_way: OnItsWay,
+}
+
 /// Connects to an endpoint, to another one if that fails.
-async fn connect(
-    tunnel: &Tunnel,
-    destination: &Destination,
-    _permit: &Permit,
-) -> Option<(Wire, ConnectionReport, Counters)> {
+async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -> Option<Connected> {
     let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
     let client = forwarded::encode(tunnel.downstream, hostname);
+    let mut caller = Caller::of_connection(tunnel);
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failure = None;
     while tried.len() < MOST_TRIED {
-        let Ok(chosen) = choose(tunnel, destination, &tried) else { break };
+        let Ok((chosen, on_its_way)) = choose(tunnel, destination, &mut caller, &tried) else { break };
         if tried.contains(&chosen.endpoint.address) {
             break;
         }
         tried.push(chosen.endpoint.address);
         match tunnel.worker.upstream.connect(&chosen.endpoint, Some(client.clone())).await {
             Ok(wire) => {
+                // As if it had answered a request well: connections have no status.
+                on_its_way.tell(Some(Outcome::Answered(200)));
                 let (report, counters) = open_report(tunnel, Some(&chosen.endpoint));
-                return Some((wire, report, counters));
+                return Some(Connected { wire, report, counters, on_its_way });
             }
-            Err(error) => failure = Some((chosen.endpoint, error)),
+            Err(error) => {
+                on_its_way.tell(Some(Outcome::Failed));
+                failure = Some((chosen.endpoint, error));
+            }
         }
     }
-    let (report, _) = open_report(tunnel, failure.as_ref().map(|(endpoint, _)| endpoint));
+    let (report, _) = open_report(tunnel, failure.as_ref().map(|(endpoint, _)| &**endpoint));
     report.close(Err(match failure {
         Some((_, error)) => Failure { flag: flag_of(&error), error: error.to_string() },
         None => Failure { flag: ResponseFlag::ConnectFailure, error: "no healthy endpoint".to_owned() },
@@ -94,15 +105,11 @@ async fn connect(
     None
 }
 
-async fn pass<S>(
-    tunnel: &Tunnel,
-    mut stream: S,
-    upstream: (Wire, ConnectionReport, Counters),
-    mut admitted: Admitted,
-) where
+async fn pass<S>(tunnel: &Tunnel, mut stream: S, upstream: Connected, mut admitted: Admitted)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut wire, report, counters) = upstream;
+    let Connected { mut wire, report, counters, on_its_way: _on_its_way } = upstream;
     let copying = copy_bidirectional(&mut stream, &mut wire, &counters);
     let mut copying = std::pin::pin!(copying);
     let mut revoked = std::pin::pin!(admitted.revoked(tunnel));
@@ -114,10 +121,6 @@ async fn pass<S>(
             () = tunnel.drain.forced() => break Err(broken("the waypoint shut down")),
         }
     };
-    close(report, result);
-}
-
-fn close(report: ConnectionReport, result: Result<(), Failure>) {
     report.close(result);
 }
 

@@ -6,9 +6,12 @@ mod client;
 mod mesh;
 pub(crate) mod samples;
 
+mod affinity;
 mod authorization;
 mod balancing;
+mod localities;
 mod mirrors;
+mod outliers;
 mod protocols;
 mod resilience;
 mod routing;

@@ -1,5 +1,5 @@
-//! One worker thread: its listener, its connections, its pools. Nothing here is
-//! shared with other workers but the mesh's state and the certificates.
+//! One worker thread: its listener, its connections, its pools. Nothing here is shared with
+//! other workers but the mesh's state, the certificates, and how endpoints have done.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use mesh_identity::Store;
 use mesh_model::{Identity, Uid, WaypointKey, Workload};
 use mesh_net::socket::{SocketOptions, set_accepted};
 use mesh_runtime::drain::DrainWatcher;
-use mesh_state::{Reader, Snapshot};
+use mesh_state::Reader;
 use mesh_telemetry::{HttpMetrics, LogEncoding, TcpMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::balance::{Groups, Lineups};
 use crate::routes::RouteCache;
 use crate::security::GuardCache;
 use crate::tunnel::{self, Downstream};
@@ -58,6 +59,7 @@ pub(crate) struct Common {
     pub(crate) certificates: Store,
     pub(crate) http_metrics: Arc<HttpMetrics>,
     pub(crate) tcp_metrics: Arc<TcpMetrics>,
+    pub(crate) groups: Arc<Groups>,
 }
 
 /// What the connections of one worker share.
@@ -67,6 +69,7 @@ pub(crate) struct Worker {
     pub(crate) reader: Reader,
     pub(crate) routes: RouteCache,
     pub(crate) guards: GuardCache,
+    pub(crate) lineups: Lineups,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) pool: HttpPool,
     pub(crate) mirrors: Arc<Semaphore>,
@@ -77,7 +80,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Call on the worker's runtime.
     pub(crate) fn new(common: Common) -> Worker {
-        let Common { me, settings, reader, certificates, http_metrics, tcp_metrics } = common;
+        let Common { me, settings, reader, certificates, http_metrics, tcp_metrics, groups } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
             reader: reader.clone(),
@@ -90,6 +93,7 @@ impl Worker {
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
             routes: RouteCache::default(),
             guards: GuardCache::default(),
+            lineups: Lineups::new(groups),
             me,
             settings,
             reader,
@@ -97,11 +101,6 @@ impl Worker {
             http_metrics,
             tcp_metrics,
         }
-    }
-
-    /// This waypoint's own workload, if the controller has told us of it.
-    pub(crate) fn find_me(&self, snapshot: &Snapshot) -> Option<Arc<Workload>> {
-        snapshot.find_workload_by_uid(&self.me.uid)
     }
 
     /// This waypoint's own workload, as soon as the controller tells us of it.

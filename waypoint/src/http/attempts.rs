@@ -17,7 +17,7 @@ use super::reply::{Reply, grpc};
 use super::report::Exchange;
 use super::retry::Failure;
 use super::version::version_for;
-use crate::balance::{Chosen, NoEndpoint, choose};
+use crate::balance::{Caller, Chosen, NoEndpoint, Outcome, choose};
 use crate::routes::{Destination, Rule};
 use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, SendError, Version};
@@ -50,7 +50,10 @@ pub(crate) async fn run(
         None => attempts.await?,
         Some(deadline) => match timeout_at(deadline, attempts).await {
             Ok(result) => result?,
-            Err(_) => return Err(reply_for(Failure::Timeout, "response_timeout")),
+            Err(_) => {
+                exchange.heard(Some(Outcome::TimedOut));
+                return Err(reply_for(Failure::Timeout, "response_timeout"));
+            }
         },
     };
     if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && !outgoing.kind.websocket {
@@ -69,14 +72,17 @@ async fn attempts(
     exchange: &mut Exchange,
 ) -> Result<Answer, Reply> {
     let policy = &rule.retry;
+    let mut caller = Caller::of_request(tunnel, &outgoing.head);
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut number = 1;
     loop {
         let avoided = if policy.avoid_previous_hosts { tried.as_slice() } else { &[] };
-        let chosen = choose(tunnel, destination, avoided).map_err(reply_without_endpoint)?;
+        let (chosen, on_its_way) =
+            choose(tunnel, destination, &mut caller, avoided).map_err(reply_without_endpoint)?;
         tried.push(chosen.endpoint.address);
-        exchange.sent_to(&chosen.endpoint, || cluster_name(destination));
-        let result = attempt(tunnel, rule, &chosen, outgoing, number).await;
+        exchange.sent_to(&chosen.endpoint, on_its_way, || cluster_name(destination));
+        let mut result = attempt(tunnel, rule, &chosen, outgoing, number).await;
+        exchange.heard(Outcome::of(&result));
         let again = match &result {
             Ok(answer) => policy.wants_other_than(answer.response.status(), answer.response.headers()),
             Err(error) => policy.wants_after(error.failure),
@@ -86,6 +92,9 @@ async fn attempts(
             exchange.flag(RequestFlags::RETRIES_EXHAUSTED);
         }
         if !again || exhausted || !outgoing.body.can_be_opened_again() {
+            if let Ok(answer) = &mut result {
+                caller.give_cookie(answer.response.headers_mut());
+            }
             return result.map_err(|SendError { failure, reason }| {
                 tracing::debug!(rule = %rule.name, ?failure, %reason, "no response from the backend");
                 exchange.failed(reason);
@@ -94,6 +103,7 @@ async fn attempts(
         }
         // Gives the connection back, or closes it, before the pause.
         drop(result);
+        exchange.let_go();
         tokio::time::sleep(policy.pause(number)).await;
         number += 1;
     }

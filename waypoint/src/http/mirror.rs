@@ -12,7 +12,7 @@ use super::body::RequestBody;
 use super::fault::includes;
 use super::normalise::Kind;
 use super::version::version_for;
-use crate::balance::choose;
+use crate::balance::{Caller, Outcome, choose};
 use crate::routes::{Backend, Rule};
 use crate::tunnel::Tunnel;
 
@@ -65,10 +65,14 @@ async fn send(
     kind: Kind,
     body: RequestBody<hyper::body::Incoming>,
 ) -> Result<(), String> {
-    let chosen = choose(tunnel, &backend.destination, &[]).map_err(|none| format!("{none:?}"))?;
+    let mut caller = Caller::of_request(tunnel, head);
+    let (chosen, on_its_way) =
+        choose(tunnel, &backend.destination, &mut caller, &[]).map_err(|none| format!("{none:?}"))?;
     let version = version_for(chosen.app_protocol, head.version, kind.grpc, kind.websocket);
     let request = request_for(head, body, version, 1).ok_or("its host is no authority")?;
-    let answer = tunnel.worker.pool.send(&chosen.endpoint, version, request).await.map_err(|e| e.reason)?;
+    let result = tunnel.worker.pool.send(&chosen.endpoint, version, request).await;
+    on_its_way.tell(Outcome::of(&result));
+    let answer = result.map_err(|error| error.reason)?;
     let read = Limited::new(answer.response.into_body(), LARGEST_RESPONSE).collect().await;
     read.map(|_| ()).map_err(|error| error.to_string())
 }

@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use mesh_hbone::{ConnectError, ConnectRequest, Settings as HboneSettings, Target, TlsStream, TunnelStream};
 use mesh_model::{
-    AppProtocol, HttpRule, Identity, PortMap, Security, ServiceConfig, TunnelProtocol, WaypointConfig,
-    WaypointKey, Workload,
+    AppProtocol, HttpRule, Identity, PortMap, Security, ServiceConfig, TrafficPolicy, TunnelProtocol,
+    WaypointConfig, WaypointKey, Workload,
 };
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
-use mesh_telemetry::{HttpMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, OutlierMetrics, Registry, TcpMetrics};
 use mesh_testkit::authority::FakeCa;
 use tokio::net::TcpListener;
 
 use super::backend::{Act, Backend, NodeProxy, Seen};
 use super::client::Client;
 use super::samples::{backend, config, key, rule, service, workload};
+use crate::balance::Groups;
 use crate::worker::{self, Common, Me, Settings, Worker};
 
 /// Every test has a network of its own, for some ports are fixed.
@@ -79,6 +80,7 @@ impl Mesh {
             certificates: ca.store(),
             http_metrics: HttpMetrics::new(&registry),
             tcp_metrics: TcpMetrics::new(&registry),
+            groups: Groups::new(OutlierMetrics::new(&registry)),
         };
         writer.change(|edit| {
             edit.insert_workload(own);
@@ -159,6 +161,12 @@ impl Mesh {
     /// What may be asked of `reviews`.
     pub(super) fn secure(&self, security: Security) {
         self.configure(ServiceConfig { security, ports: Default::default(), ..config(REVIEWS, vec![]) });
+    }
+
+    /// How the endpoints of `reviews` are chosen, whatever the port.
+    pub(super) fn shape(&self, policy: TrafficPolicy) {
+        let traffic = [(0, policy)].into();
+        self.configure(ServiceConfig { traffic, ports: Default::default(), ..config(REVIEWS, vec![]) });
     }
 
     /// What may be asked through the waypoint.
