@@ -19,6 +19,7 @@ use mesh_state::Reader;
 use mesh_telemetry::Registry;
 use tokio::net::TcpListener;
 
+use crate::balance::Groups;
 use crate::config::Config;
 use crate::dump::dump;
 use crate::run::listen_anywhere;
@@ -28,6 +29,7 @@ pub(crate) struct Admin {
     pub(crate) config: Config,
     pub(crate) reader: Reader,
     pub(crate) certificates: Store,
+    pub(crate) groups: Arc<Groups>,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) levels: LevelHandle,
@@ -37,7 +39,7 @@ pub(crate) struct Admin {
 impl Admin {
     /// Opens all ports, or none (UP-09).
     pub(crate) fn start(self, drain: &DrainWatcher) -> io::Result<()> {
-        let Admin { config, reader, certificates, registry, readiness, levels, quit } = self;
+        let Admin { config, reader, certificates, groups, registry, readiness, levels, quit } = self;
         let ports = config.ports;
         let ready = readiness_router(readiness);
         let metrics = move |_: &Request| {
@@ -51,7 +53,7 @@ impl Admin {
             .route(Method::GET, "/stats/prometheus", move |request| again(request))
             .index("waypoint metrics");
         let admin = Router::new()
-            .route_any("/config_dump", move |_| json(dump(&config, &reader, &certificates)))
+            .route_any("/config_dump", move |_| json(dump(&config, &reader, &certificates, &groups)))
             .route(Method::POST, "/logging", logging_handler(levels))
             .route(Method::POST, "/quitquitquit", quit_handler(quit))
             .index("waypoint");

@@ -1,18 +1,41 @@
 //! Which endpoint of a destination gets the next connection or attempt.
 
+mod caller;
+mod cycle;
+mod draw;
+mod group;
+mod groups;
+mod lineup;
+mod locality;
+mod maglev;
+mod outcome;
+mod outlier;
+mod record;
+mod ring;
+mod shares;
+mod table;
+mod warmup;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::StatusCode;
-use mesh_model::{AppProtocol, Subset, TunnelProtocol, Workload};
-use mesh_state::{Endpoint, balance};
+use mesh_model::{AppProtocol, TunnelProtocol};
+use mesh_state::Endpoint;
 use mesh_telemetry::Party;
 
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
+pub(crate) use caller::Caller;
+pub(crate) use group::LeftOut;
+pub(crate) use groups::{Groups, Lineups};
+pub(crate) use lineup::includes;
+pub(crate) use outcome::Outcome;
+pub(crate) use record::OnItsWay;
 
 /// An endpoint, and what its port is declared to speak.
 pub(crate) struct Chosen {
-    pub(crate) endpoint: Endpoint,
+    pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) app_protocol: AppProtocol,
 }
 
@@ -34,17 +57,20 @@ pub(crate) enum NoEndpoint {
     NoneHealthy,
 }
 
-/// Chooses an endpoint, if possible none of those tried before.
+/// Chooses an endpoint for a caller, if possible none of those tried before. While the second value lives, it
+/// counts as busy with the caller.
 pub(crate) fn choose(
     tunnel: &Tunnel,
     destination: &Destination,
+    caller: &mut Caller<'_>,
     tried: &[SocketAddr],
-) -> Result<Chosen, NoEndpoint> {
-    let snapshot = tunnel.worker.reader.snapshot();
+) -> Result<(Chosen, OnItsWay), NoEndpoint> {
+    let worker = &tunnel.worker;
     match destination {
         Destination::Invalid(status) => Err(NoEndpoint::Invalid(*status)),
         Destination::Workload(workload, address) => {
             // It may have been replaced since the tunnel was opened.
+            let snapshot = worker.reader.snapshot();
             let workload = snapshot.find_workload_by_uid(&workload.uid).ok_or(NoEndpoint::NoneHealthy)?;
             let endpoint = Endpoint {
                 address: *address,
@@ -53,36 +79,15 @@ pub(crate) fn choose(
                 accepted: vec![workload.identity()],
                 workload,
             };
-            Ok(Chosen { endpoint, app_protocol: tunnel.plan.app_protocol() })
+            let app_protocol = tunnel.plan.app_protocol();
+            Ok((Chosen { endpoint: Arc::new(endpoint), app_protocol }, OnItsWay::default()))
         }
         Destination::Service { service, port, subset } => {
-            let me = tunnel.worker.find_me(&snapshot).ok_or(NoEndpoint::NoneHealthy)?;
-            let config = snapshot.service_config(service);
-            let subset = match subset {
-                None => None,
-                Some(name) => {
-                    let mut declared = config.iter().flat_map(|config| &config.subsets);
-                    Some(declared.find(|subset| subset.name == *name).ok_or(NoEndpoint::NoneHealthy)?)
-                }
-            };
-            let service = snapshot.find_service_by_key(service).ok_or(NoEndpoint::NoneHealthy)?;
-            let app_protocol = service.find_port(*port).map(|port| port.app_protocol).unwrap_or_default();
-            let like = tunnel.target.ip();
-            let fresh = |workload: &Workload| {
-                includes(subset, workload)
-                    && !tried.iter().any(|tried| workload.addresses.contains(&tried.ip()))
-            };
-            balance::choose(&snapshot, &me, &service, *port, like, fresh)
-                .or_else(|| balance::choose(&snapshot, &me, &service, *port, like, |w| includes(subset, w)))
-                .map(|endpoint| Chosen { endpoint, app_protocol })
-                .ok_or(NoEndpoint::NoneHealthy)
+            let scope = (service, *port, subset.as_ref(), tunnel.target.is_ipv4());
+            let lineup = worker.lineups.find(&worker.reader, &worker.me.uid, scope);
+            let lineup = lineup.ok_or(NoEndpoint::NoneHealthy)?;
+            let (endpoint, on_its_way) = lineup.choose(caller, tried).ok_or(NoEndpoint::NoneHealthy)?;
+            Ok((Chosen { endpoint, app_protocol: lineup.app_protocol }, on_its_way))
         }
     }
-}
-
-/// Whether a workload has all labels of a subset (L7-04).
-pub(crate) fn includes(subset: Option<&Subset>, workload: &Workload) -> bool {
-    subset.is_none_or(|subset| {
-        subset.labels.iter().all(|(name, value)| workload.labels.get(name) == Some(value))
-    })
 }

@@ -13,9 +13,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody};
 use thiserror::Error;
 
-use crate::balance::{Chosen, choose};
+use crate::balance::{Caller, Chosen, OnItsWay, Outcome};
 use crate::http::{Edits, RequestBody};
-use crate::outside;
+use crate::outside::fetch_endpoint;
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, Client, Hop, Terms, Version};
@@ -116,25 +116,24 @@ impl Authorizer {
     }
 
     /// An endpoint to ask.
-    async fn fetch_endpoint(&self, tunnel: &Tunnel) -> Result<Chosen, NoOpinion> {
-        let chosen = match choose(tunnel, &self.destination, &[]) {
-            Err(none) => outside::fetch(tunnel, &self.destination, &[], none).await,
-            chosen => chosen,
-        };
-        chosen.map_err(|_| NoOpinion::NoEndpoint(self.service.service.to_string()))
+    async fn fetch_endpoint(&self, tunnel: &Tunnel) -> Result<(Chosen, OnItsWay), NoOpinion> {
+        let mut caller = Caller::of_connection(tunnel);
+        let fetched = fetch_endpoint(tunnel, &self.destination, &mut caller, &[]).await;
+        fetched.map_err(|_| NoOpinion::NoEndpoint(self.service.service.to_string()))
     }
 
     /// The whole answer to one request: status, headers, body, trailers.
     async fn exchange(
         &self,
         tunnel: &Tunnel,
-        (chosen, terms): (&Chosen, Option<&Arc<Terms>>),
+        ((chosen, on_its_way), terms): (&(Chosen, OnItsWay), Option<&Arc<Terms>>),
         version: Version,
         request: Request<RequestBody<hyper::body::Incoming>>,
     ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), NoOpinion> {
         // By TLS it is asked under its own name, whatever the request's host.
         let hop = Hop { endpoint: &chosen.endpoint, terms, client: Client::of(tunnel), authority: None };
         let sent = tunnel.worker.pool.send(&hop, version, request).await;
+        on_its_way.tell(Outcome::of(&sent));
         // The lease is held until all has been read: only then the connection can be used again.
         let Answer { response, lease: _lease } =
             sent.map_err(|error| NoOpinion::Unreachable(error.reason))?;

@@ -1,14 +1,16 @@
 //! What the waypoint knows, as JSON for whoever looks for a reason.
 
 use mesh_identity::Store;
-use mesh_model::{Security, ServiceConfig, TunnelProtocol, WaypointConfig};
+use mesh_model::{Security, ServiceConfig, Subset, TrafficPolicy, TunnelProtocol, WaypointConfig};
 use mesh_state::{Reader, Snapshot};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use crate::balance::{Groups, LeftOut};
 use crate::config::Config;
 
 /// Everything, pretty and in order.
-pub(crate) fn dump(config: &Config, reader: &Reader, certificates: &Store) -> String {
+pub(crate) fn dump(config: &Config, reader: &Reader, certificates: &Store, groups: &Groups) -> String {
     let snapshot = reader.snapshot();
     let certificates: Vec<Value> = certificates
         .snapshot()
@@ -22,6 +24,7 @@ pub(crate) fn dump(config: &Config, reader: &Reader, certificates: &Store) -> St
         "services": sorted(services(&snapshot), "service"),
         "workloads": sorted(workloads(&snapshot), "uid"),
         "waypoints": sorted(snapshot.waypoint_configs().map(|config| waypoint(config)).collect(), "waypoint"),
+        "endpointsLeftOut": left_out(groups),
         "routes": sorted(snapshot.service_configs().map(|config| routes(config)).collect(), "service"),
     });
     format!("{whole:#}\n")
@@ -63,6 +66,23 @@ fn workloads(snapshot: &Snapshot) -> Vec<Value> {
     snapshot.workloads().map(workload).collect()
 }
 
+/// Endpoints that failed too often.
+fn left_out(groups: &Groups) -> Vec<Value> {
+    let now = Instant::now();
+    let one = |it: LeftOut| {
+        json!({
+            "service": it.scope.service.to_string(),
+            "port": it.scope.port,
+            "subset": it.scope.subset.as_deref(),
+            "workload": it.workload.to_string(),
+            "address": it.address.to_string(),
+            "reason": it.reason.to_string(),
+            "secondsLeft": it.until.saturating_duration_since(now).as_secs(),
+        })
+    };
+    groups.left_out().into_iter().map(one).collect()
+}
+
 fn routes(config: &ServiceConfig) -> Value {
     let ports = config.ports.iter().map(|(number, port)| {
         let rules = port.http_rules.iter().map(|rule| format!("{rule:?}"));
@@ -74,12 +94,23 @@ fn routes(config: &ServiceConfig) -> Value {
             "streams": streams.collect::<Vec<_>>(),
         })
     });
+    let traffic = config.traffic.iter().map(|(port, policy)| traffic(*port, policy));
     json!({
         "service": config.key.to_string(),
         "ports": ports.collect::<Vec<_>>(),
         "security": security(&config.security),
-        "subsets": config.subsets.iter().map(|subset| subset.name.to_string()).collect::<Vec<_>>(),
+        "traffic": traffic.collect::<Vec<_>>(),
+        "subsets": config.subsets.iter().map(subset).collect::<Vec<_>>(),
     })
+}
+
+fn subset(subset: &Subset) -> Value {
+    let traffic = subset.traffic.iter().map(|(port, policy)| traffic(*port, policy));
+    json!({ "subset": &*subset.name, "traffic": traffic.collect::<Vec<_>>() })
+}
+
+fn traffic(port: u16, policy: &TrafficPolicy) -> Value {
+    json!({ "port": port, "policy": format!("{policy:?}") })
 }
 
 fn waypoint(config: &WaypointConfig) -> Value {

@@ -2,23 +2,40 @@
 //! DNS), and whoever is where a connection was going (resolution NONE). Asked for where no other takes the traffic.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mesh_model::AppProtocol;
 use mesh_state::{Endpoint, NamedHop, choose_named, original_destination, usable_addresses};
 
-use crate::balance::{Chosen, NoEndpoint, includes};
+use crate::balance::{Caller, Chosen, NoEndpoint, OnItsWay, choose, includes};
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
 
-/// An endpoint where there is `none` with an address of its own; if possible one that was not tried before.
-pub(crate) async fn fetch(
+/// An endpoint for a caller, looked up by its name if it has to be; if possible one that was not tried before. While
+/// the second value lives, the endpoint counts as busy with the caller.
+pub(crate) async fn fetch_endpoint(
+    tunnel: &Tunnel,
+    destination: &Destination,
+    caller: &mut Caller<'_>,
+    tried: &[SocketAddr],
+) -> Result<(Chosen, OnItsWay), NoEndpoint> {
+    match choose(tunnel, destination, caller, tried) {
+        Err(none) => Ok((fetch(tunnel, destination, tried, none).await?, OnItsWay::default())),
+        chosen => chosen,
+    }
+}
+
+/// An endpoint where there is `none` with an address of its own.
+async fn fetch(
     tunnel: &Tunnel,
     destination: &Destination,
     tried: &[SocketAddr],
     none: NoEndpoint,
 ) -> Result<Chosen, NoEndpoint> {
     let (hop, app_protocol) = match find(tunnel, destination, none)? {
-        (Found::Endpoint(endpoint), app_protocol) => return Ok(Chosen { endpoint, app_protocol }),
+        (Found::Endpoint(endpoint), app_protocol) => {
+            return Ok(Chosen { endpoint: Arc::new(endpoint), app_protocol });
+        }
         (Found::Named(hop), app_protocol) => (hop, app_protocol),
     };
     let host = &hop.workload.hostname;
@@ -27,7 +44,7 @@ pub(crate) async fn fetch(
     let usable = usable_addresses(&addresses, hop.service.ip_families, tunnel.target.ip());
     let fresh = usable.iter().find(|ip| !tried.contains(&SocketAddr::new(**ip, hop.port)));
     let address = fresh.or(usable.first()).ok_or(none)?;
-    Ok(Chosen { endpoint: hop.at(*address), app_protocol })
+    Ok(Chosen { endpoint: Arc::new(hop.at(*address)), app_protocol })
 }
 
 enum Found {
@@ -46,7 +63,7 @@ fn find(
         return Err(none);
     };
     let snapshot = tunnel.worker.reader.snapshot();
-    let me = tunnel.worker.find_me(&snapshot).ok_or(none)?;
+    let me = snapshot.find_workload_by_uid(&tunnel.worker.me.uid).ok_or(none)?;
     let config = snapshot.service_config(service);
     let part = match subset {
         None => None,

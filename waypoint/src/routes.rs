@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
 
 use crate::security::Guard;
-pub(crate) use condition::{SCHEME, Subject, authority_of};
+pub(crate) use condition::{Field, SCHEME, Subject, authority_of, find_query_param};
 pub(crate) use pattern::{PathMatched, Pattern, compile_regex};
 pub(crate) use rule::{Action, Backend, Destination, Rule};
 pub(crate) use stream::{Asked, Stream, StreamRule, StreamVerdict};

@@ -14,11 +14,12 @@ use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown;
 use mesh_runtime::workers::Workers;
-use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OverflowMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, TcpMetrics};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
 use crate::admin::Admin;
+use crate::balance::Groups;
 use crate::config::Config;
 use crate::control::{certificate_store, follow_controller, hold_until_certified};
 use crate::names::Names;
@@ -84,6 +85,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         on_demand: OnDemandMetrics::new(&registry),
         names: Names::system(),
         ledger: Arc::new(Ledger::new(OverflowMetrics::new(&registry))),
+        groups: Groups::new(OutlierMetrics::new(&registry)),
     };
     start_workers(workers, &common, config.ports.hbone, &draining).context("cannot take HBONE")?;
     drop(draining);
@@ -91,7 +93,8 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
     // The servers answer until the very end, so that one can watch the drain.
     let (_servers_end, servers) = drain::channel();
     let deadline = config.drain_deadline;
-    let admin = Admin { config, reader, certificates, registry, readiness, levels, quit };
+    let groups = common.groups;
+    let admin = Admin { config, reader, certificates, groups, registry, readiness, levels, quit };
     admin.start(&servers).context("cannot open the waypoint's own ports")?;
 
     let reason = shutdown::signaled(&mut requests).await.context("cannot wait for signals")?;

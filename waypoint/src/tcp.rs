@@ -14,8 +14,8 @@ use mesh_state::Endpoint;
 use mesh_telemetry::{Addresses, ConnectionReport, Failure, Reporter, ResponseFlag, ServiceRef, forwarded};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::balance::{choose, party_of};
-use crate::outside;
+use crate::balance::{Caller, OnItsWay, Outcome, party_of};
+use crate::outside::fetch_endpoint;
 use crate::routes::Destination;
 use crate::stream::Admitted;
 use crate::tunnel::Tunnel;
@@ -39,7 +39,7 @@ pub(crate) async fn accept(
     };
     match incoming.accept(&[]) {
         Ok(stream) => pass(tunnel, stream, upstream, admitted).await,
-        Err(error) => close(upstream.report, Err(broken(error))),
+        Err(error) => upstream.report.close(Err(broken(error))),
     }
 }
 
@@ -73,6 +73,8 @@ struct Connected {
     report: ConnectionReport,
     counters: Counters,
     terms: Option<Arc<Terms>>,
+    /// The endpoint is busy with it until it ends.
+    on_its_way: OnItsWay,
 }
 
 /// Connects to an endpoint, to another one if that fails.
@@ -88,14 +90,12 @@ async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -
     };
     let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
     let client = forwarded::encode(tunnel.downstream, hostname);
+    let mut caller = Caller::of_connection(tunnel);
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failure = None;
     while tried.len() < MOST_TRIED {
-        let chosen = match choose(tunnel, destination, &tried) {
-            Err(none) => outside::fetch(tunnel, destination, &tried, none).await,
-            chosen => chosen,
-        };
-        let Ok(chosen) = chosen else { break };
+        let fetched = fetch_endpoint(tunnel, destination, &mut caller, &tried).await;
+        let Ok((chosen, on_its_way)) = fetched else { break };
         if tried.contains(&chosen.endpoint.address) {
             break;
         }
@@ -108,13 +108,19 @@ async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -
         };
         match tunnel.worker.upstream.connect(&hop, None, Some(client.clone())).await {
             Ok(wire) => {
+                // As if it had answered a request well: connections have no status.
+                on_its_way.tell(Some(Outcome::Answered(200)));
                 let (report, counters) = open_report(tunnel, Some(&chosen.endpoint));
-                return Some(Connected { wire: wire.holding(counted), report, counters, terms });
+                let wire = wire.holding(counted);
+                return Some(Connected { wire, report, counters, terms, on_its_way });
             }
-            Err(error) => failure = Some((chosen.endpoint, error)),
+            Err(error) => {
+                on_its_way.tell(Some(Outcome::Failed));
+                failure = Some((chosen.endpoint, error));
+            }
         }
     }
-    let (report, _) = open_report(tunnel, failure.as_ref().map(|(endpoint, _)| endpoint));
+    let (report, _) = open_report(tunnel, failure.as_ref().map(|(endpoint, _)| &**endpoint));
     report.close(Err(match failure {
         Some((_, error)) => Failure { flag: flag_of(&error), error: error.to_string() },
         None => Failure { flag: ResponseFlag::ConnectFailure, error: "no healthy endpoint".to_owned() },
@@ -126,7 +132,7 @@ async fn pass<S>(tunnel: &Tunnel, mut stream: S, upstream: Connected, mut admitt
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Connected { mut wire, report, counters, terms } = upstream;
+    let Connected { mut wire, report, counters, terms, on_its_way: _on_its_way } = upstream;
     let limits = terms.map(|terms| terms.tcp).unwrap_or_default();
     let mut expired = std::pin::pin!(expired(limits, &counters));
     let copying = copy_bidirectional(&mut stream, &mut wire, &counters);
@@ -144,10 +150,6 @@ where
             () = tunnel.drain.forced() => break Err(broken("the waypoint shut down")),
         }
     };
-    close(report, result);
-}
-
-fn close(report: ConnectionReport, result: Result<(), Failure>) {
     report.close(result);
 }
 

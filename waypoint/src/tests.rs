@@ -8,11 +8,14 @@ mod front;
 mod mesh;
 pub(crate) mod samples;
 
+mod affinity;
 mod authorization;
 mod balancing;
 mod limits;
+mod localities;
 mod mirrors;
 mod origination;
+mod outliers;
 mod outside;
 mod protocols;
 mod proxy_protocol;

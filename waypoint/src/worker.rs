@@ -1,5 +1,5 @@
-//! One worker thread: its listener, its connections, its pools. Nothing here is
-//! shared with other workers but the mesh's state and the certificates.
+//! One worker thread: its listener, its connections, its pools. Nothing here is shared with
+//! other workers but the mesh's state, the certificates, and how endpoints have done.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use mesh_identity::{Profile, Store};
 use mesh_model::{Identity, Uid, WaypointKey, Workload};
 use mesh_net::socket::{SocketOptions, set_accepted};
 use mesh_runtime::drain::DrainWatcher;
-use mesh_state::{Reader, Snapshot};
+use mesh_state::Reader;
 use mesh_telemetry::{HttpMetrics, LogEncoding, OnDemandMetrics, TcpMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::balance::{Groups, Lineups};
 use crate::names::Names;
 use crate::routes::RouteCache;
 use crate::security::GuardCache;
@@ -65,6 +66,7 @@ pub(crate) struct Common {
     /// Limits are the process's, not a worker's.
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) names: Arc<Names>,
+    pub(crate) groups: Arc<Groups>,
 }
 
 /// What the connections of one worker share.
@@ -75,6 +77,7 @@ pub(crate) struct Worker {
     pub(crate) routes: RouteCache,
     pub(crate) guards: GuardCache,
     pub(crate) terms: TermsCache,
+    pub(crate) lineups: Lineups,
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) pool: HttpPool,
     pub(crate) mirrors: Arc<Semaphore>,
@@ -97,6 +100,7 @@ impl Worker {
             on_demand,
             ledger,
             names,
+            groups,
         } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
@@ -111,6 +115,7 @@ impl Worker {
             routes: RouteCache::default(),
             guards: GuardCache::default(),
             terms: TermsCache::new(ledger, settings.tls),
+            lineups: Lineups::new(groups),
             me,
             settings,
             reader,
@@ -120,11 +125,6 @@ impl Worker {
             on_demand,
             names,
         }
-    }
-
-    /// This waypoint's own workload, if the controller has told us of it.
-    pub(crate) fn find_me(&self, snapshot: &Snapshot) -> Option<Arc<Workload>> {
-        snapshot.find_workload_by_uid(&self.me.uid)
     }
 
     /// This waypoint's own workload, as soon as the controller tells us of it.

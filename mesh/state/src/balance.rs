@@ -10,28 +10,25 @@ use rand::RngExt;
 
 use crate::{Endpoint, Snapshot};
 
-/// Chooses an endpoint of a service port among those on the source's network,
-/// or none if none is eligible. `like` is the address the client used: its
-/// family is preferred. `filter` narrows the choice, to a subset or away from
-/// endpoints tried before.
-pub fn choose(
-    snapshot: &Snapshot,
-    source: &Workload,
-    service: &Arc<Service>,
+/// The endpoints of a service port that can take something, among those on the source's network; and
+/// how many leading preferences of the service each meets, if it may be used by them at all. `like`
+/// is an address of the family that is preferred.
+pub fn ranked<'s>(
+    snapshot: &'s Snapshot,
+    source: &'s Workload,
+    service: &'s Arc<Service>,
     service_port: u16,
     like: IpAddr,
-    filter: impl Fn(&Workload) -> bool,
-) -> Option<Endpoint> {
-    service.find_port(service_port)?;
-    let port_of = |workload: &Workload| target_port(service, workload, service_port);
-    let near = |workload: &Workload| workload.network == source.network;
-    let candidates = candidates(snapshot, service, like, near, port_of).filter_map(|candidate| {
+) -> impl Iterator<Item = (Endpoint, Option<usize>)> + 's {
+    let declared = service.find_port(service_port).is_some();
+    let port_of = move |workload: &Workload| target_port(service, workload, service_port);
+    let near = move |workload: &Workload| declared && workload.network == source.network;
+    candidates(snapshot, service, like, near, port_of).filter_map(move |candidate| {
         let address = SocketAddr::new(candidate.ip?, candidate.port);
-        filter(candidate.workload).then_some((candidate, address))
-    });
-    let (chosen, address) =
-        pick(&service.load_balancing, source, candidates, |(candidate, _)| candidate.workload)?;
-    Some(Endpoint::of(chosen.workload, Some(service), address))
+        let endpoint = Endpoint::of(candidate.workload, Some(service), address);
+        let met = rank(&service.load_balancing, source, candidate.workload);
+        (candidate.workload.capacity > 0).then_some((endpoint, met))
+    })
 }
 
 /// The port of a workload that takes the traffic of a service port: its own

@@ -19,6 +19,11 @@ impl Endpoints {
         self.by_service.get(service).map_or(&[], |list| list)
     }
 
+    /// The list itself: as long as nothing of it changes, it is the same one.
+    pub(crate) fn list(&self, service: &NamespacedHostname) -> Option<&Arc<Vec<Arc<Workload>>>> {
+        self.by_service.get(service)
+    }
+
     /// Follows a workload from what it was to what it is.
     pub(crate) fn update(&mut self, old: Option<&Workload>, new: Option<&Arc<Workload>>) {
         let stays = |service: &NamespacedHostname| new.is_some_and(|new| new.services.contains_key(service));

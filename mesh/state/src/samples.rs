@@ -10,7 +10,8 @@ use mesh_model::{
     TunnelProtocol, Uid, Visibility, Workload, WorkloadKind,
 };
 
-use crate::{Edit, Snapshot};
+use crate::balance::{pick, ranked};
+use crate::{Edit, Endpoint, Snapshot};
 
 /// What is known after these changes.
 pub(crate) fn snapshot(change: impl FnOnce(&mut Edit<'_>)) -> Arc<Snapshot> {
@@ -63,6 +64,18 @@ pub(crate) fn workload(name: &str) -> Workload {
         capacity: 1,
         labels: BTreeMap::new(),
     }
+}
+
+/// One of the endpoints of a service's port 80 that a filter takes, as resolution would pick it.
+pub(crate) fn choose(
+    snapshot: &Snapshot,
+    source: &Workload,
+    service: &Arc<Service>,
+    filter: impl Fn(&Workload) -> bool,
+) -> Option<Endpoint> {
+    let endpoints = ranked(snapshot, source, service, 80, ip("10.96.0.1"));
+    let wanted = endpoints.map(|(endpoint, _)| endpoint).filter(|endpoint| filter(&endpoint.workload));
+    pick(&service.load_balancing, source, wanted, |endpoint| &endpoint.workload)
 }
 
 /// A pod with an address.

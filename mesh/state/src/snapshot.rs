@@ -84,6 +84,11 @@ impl Snapshot {
         endpoints.filter_map(move |workload| Some((workload, workload.services.get(service)?)))
     }
 
+    /// The workloads behind a service as one value; while none of them changes, it is the same one.
+    pub fn endpoint_list(&self, service: &NamespacedHostname) -> Option<&Arc<Vec<Arc<Workload>>>> {
+        self.endpoints.list(service)
+    }
+
     /// The policies that apply to a workload's inbound traffic.
     pub fn policies_for<'s>(&'s self, workload: &'s Workload) -> impl Iterator<Item = &'s Policy> {
         self.policies.of(workload)

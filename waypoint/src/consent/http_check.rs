@@ -21,7 +21,7 @@ pub(super) async fn ask(
     let chosen = authorizer.fetch_endpoint(subject.tunnel).await?;
     let terms = find_terms(subject.tunnel, &authorizer.destination);
     let wanted = terms.as_ref().map(|terms| terms.version).unwrap_or_default();
-    let version = version_for((wanted, chosen.app_protocol), http::Version::HTTP_11, false, false);
+    let version = version_for((wanted, chosen.0.app_protocol), http::Version::HTTP_11, false, false);
     let mut asked = question(check, head);
     let mut body = whole(Default::default());
     if let Some(told) = &subject.body {

@@ -18,8 +18,8 @@ use super::reply::{Reply, grpc};
 use super::report::Exchange;
 use super::retry::Failure;
 use super::version::version_for;
-use crate::balance::{Chosen, NoEndpoint, choose};
-use crate::outside;
+use crate::balance::{Caller, Chosen, NoEndpoint, Outcome};
+use crate::outside::fetch_endpoint;
 use crate::routes::{Destination, Rule};
 use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, Client, Hop, SendError, Terms, Version};
@@ -53,7 +53,10 @@ pub(crate) async fn run(
         None => attempts.await?,
         Some(deadline) => match timeout_at(deadline, attempts).await {
             Ok(result) => result?,
-            Err(_) => return Err(reply_for(Failure::Timeout, "response_timeout")),
+            Err(_) => {
+                exchange.heard(Some(Outcome::TimedOut));
+                return Err(reply_for(Failure::Timeout, "response_timeout"));
+            }
         },
     };
     if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && !outgoing.kind.websocket {
@@ -73,20 +76,19 @@ async fn attempts(
 ) -> Result<Answer, Reply> {
     let policy = &rule.retry;
     let terms = find_terms(tunnel, destination);
+    let mut caller = Caller::of_request(tunnel, &outgoing.head);
     // Counts the attempt that is on its way, if it is not the first.
     let mut retry = None;
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut number = 1;
     loop {
         let avoided = if policy.avoid_previous_hosts { tried.as_slice() } else { &[] };
-        let chosen = match choose(tunnel, destination, avoided) {
-            Err(none) => outside::fetch(tunnel, destination, avoided, none).await,
-            chosen => chosen,
-        };
-        let chosen = chosen.map_err(reply_without_endpoint)?;
+        let fetched = fetch_endpoint(tunnel, destination, &mut caller, avoided).await;
+        let (chosen, on_its_way) = fetched.map_err(reply_without_endpoint)?;
         tried.push(chosen.endpoint.address);
-        exchange.sent_to(&chosen.endpoint, || cluster_name(destination));
-        let result = attempt(tunnel, rule, (&chosen, terms.as_ref()), outgoing, number).await;
+        exchange.sent_to(&chosen.endpoint, on_its_way, || cluster_name(destination));
+        let mut result = attempt(tunnel, rule, (&chosen, terms.as_ref()), outgoing, number).await;
+        exchange.heard(Outcome::of(&result));
         drop(retry.take());
         let again = match &result {
             Ok(answer) => policy.wants_other_than(answer.response.status(), answer.response.headers()),
@@ -105,6 +107,9 @@ async fn attempts(
             }
         }
         if !worthwhile {
+            if let Ok(answer) = &mut result {
+                caller.give_cookie(answer.response.headers_mut());
+            }
             return result.map_err(|SendError { failure, reason }| {
                 tracing::debug!(rule = %rule.name, ?failure, %reason, "no response from the backend");
                 exchange.failed(reason);
@@ -113,6 +118,7 @@ async fn attempts(
         }
         // Gives the connection back, or closes it, before the pause.
         drop(result);
+        exchange.let_go();
         tokio::time::sleep(policy.pause(number)).await;
         number += 1;
     }

@@ -12,8 +12,8 @@ use super::body::RequestBody;
 use super::fault::includes;
 use super::normalise::Kind;
 use super::version::version_for;
-use crate::balance::choose;
-use crate::outside;
+use crate::balance::{Caller, Outcome};
+use crate::outside::fetch_endpoint;
 use crate::routes::{Backend, Rule};
 use crate::tunnel::Tunnel;
 
@@ -66,17 +66,17 @@ async fn send(
     kind: Kind,
     body: RequestBody<hyper::body::Incoming>,
 ) -> Result<(), String> {
-    let chosen = match choose(tunnel, &backend.destination, &[]) {
-        Err(none) => outside::fetch(tunnel, &backend.destination, &[], none).await,
-        chosen => chosen,
-    };
-    let chosen = chosen.map_err(|none| format!("{none:?}"))?;
+    let mut caller = Caller::of_request(tunnel, head);
+    let fetched = fetch_endpoint(tunnel, &backend.destination, &mut caller, &[]).await;
+    let (chosen, on_its_way) = fetched.map_err(|none| format!("{none:?}"))?;
     let terms = find_terms(tunnel, &backend.destination);
     let asked = terms.as_ref().map(|terms| terms.version).unwrap_or_default();
     let version = version_for((asked, chosen.app_protocol), head.version, kind.grpc, kind.websocket);
     let request = request_for(head, body, version, 1).ok_or("its host is no authority")?;
     let hop = hop_for(tunnel, (&chosen, terms.as_ref()), head);
-    let answer = tunnel.worker.pool.send(&hop, version, request).await.map_err(|e| e.reason)?;
+    let result = tunnel.worker.pool.send(&hop, version, request).await;
+    on_its_way.tell(Outcome::of(&result));
+    let answer = result.map_err(|error| error.reason)?;
     let read = Limited::new(answer.response.into_body(), LARGEST_RESPONSE).collect().await;
     read.map(|_| ()).map_err(|error| error.to_string())
 }

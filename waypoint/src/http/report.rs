@@ -13,7 +13,7 @@ use mesh_telemetry::{RequestDetails, RequestEnd, RequestFlags, RequestReport, Se
 
 use super::normalise::Kind;
 use super::reply::Reply;
-use crate::balance::party_of;
+use crate::balance::{OnItsWay, Outcome, party_of};
 use crate::tunnel::Tunnel;
 
 /// One request and its response. Dropped before there is a status, the client went away.
@@ -22,6 +22,8 @@ pub(crate) struct Exchange {
     report: Option<RequestReport>,
     end: RequestEnd,
     received: Arc<AtomicU64>,
+    /// The endpoint is busy with it until the response has ended.
+    on_its_way: Option<OnItsWay>,
 }
 
 impl Exchange {
@@ -33,7 +35,8 @@ impl Exchange {
         if let Some(encoding) = tunnel.worker.settings.access_log {
             report.log_as(encoding, details_of(tunnel, head));
         }
-        Exchange { report: Some(report), end: RequestEnd::default(), received: Arc::default() }
+        let (end, received) = (RequestEnd::default(), Arc::default());
+        Exchange { report: Some(report), end, received, on_its_way: None }
     }
 
     /// Counts the bytes of the request's body.
@@ -51,7 +54,13 @@ impl Exchange {
     }
 
     /// An endpoint gets it.
-    pub(crate) fn sent_to(&mut self, endpoint: &Endpoint, cluster: impl FnOnce() -> String) {
+    pub(crate) fn sent_to(
+        &mut self,
+        endpoint: &Endpoint,
+        on_its_way: OnItsWay,
+        cluster: impl FnOnce() -> String,
+    ) {
+        self.on_its_way = Some(on_its_way);
         if let Some(report) = &mut self.report {
             report.set_destination(&party_of(endpoint));
         }
@@ -60,6 +69,18 @@ impl Exchange {
             details.upstream_host = Some(address);
             details.upstream_cluster = Some(cluster());
         });
+    }
+
+    /// What has become of it at the endpoint, as far as that tells how the endpoint is.
+    pub(crate) fn heard(&mut self, outcome: Option<Outcome>) {
+        if let Some(on_its_way) = &self.on_its_way {
+            on_its_way.tell(outcome);
+        }
+    }
+
+    /// The endpoint has nothing to do with it any more.
+    pub(crate) fn let_go(&mut self) {
+        self.on_its_way = None;
     }
 
     /// An endpoint did not answer.

@@ -44,7 +44,7 @@ pub(crate) struct Condition {
 
 /// A header, or a part of the request line that is asked for like one (L7-10).
 #[derive(Debug)]
-enum Field {
+pub(crate) enum Field {
     Header(HeaderName),
     Method,
     Path,
@@ -115,7 +115,7 @@ impl Condition {
 }
 
 impl Field {
-    fn compile(name: &str) -> Result<Field, String> {
+    pub(crate) fn compile(name: &str) -> Result<Field, String> {
         Ok(match name {
             ":method" => Field::Method,
             ":path" => Field::Path,
@@ -126,7 +126,7 @@ impl Field {
         })
     }
 
-    fn find<'a>(&self, head: &'a Parts) -> Option<Cow<'a, str>> {
+    pub(crate) fn find<'a>(&self, head: &'a Parts) -> Option<Cow<'a, str>> {
         Some(match self {
             Field::Header(name) => return find_header(head, name),
             Field::Method => head.method.as_str().into(),
@@ -144,7 +144,8 @@ fn find_header<'a>(head: &'a Parts, name: &HeaderName) -> Option<Cow<'a, str>> {
     Some(values.fold(first, |joined, value| joined + "," + value))
 }
 
-fn find_query_param<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
+/// The first value of a parameter in the query.
+pub(crate) fn find_query_param<'a>(head: &'a Parts, name: &str) -> Option<Cow<'a, str>> {
     let decoded = |text: &'a str| percent_decode_str(text).decode_utf8_lossy();
     head.uri
         .query()?

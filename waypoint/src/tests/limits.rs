@@ -52,7 +52,7 @@ fn assert_overflow(reply: &Reply) {
 async fn res_21_requests_beyond_the_limit_are_refused_until_others_have_ended() {
     let mesh = Mesh::start().await;
     let (v1, told) = slow(&mesh).await;
-    mesh.shape(http(HttpLimits { max_requests: Some(1), ..HttpLimits::default() }), vec![]);
+    mesh.shape(http(HttpLimits { max_requests: Some(1), ..HttpLimits::default() }));
     for port in [80, 85] {
         let before = v1.seen().len();
         let first = begin(&mesh, port, "/slow").await;
@@ -73,7 +73,7 @@ async fn res_21_requests_beyond_the_limit_are_refused_until_others_have_ended() 
 async fn res_21_requests_wait_for_a_connection_in_order_and_not_too_many_of_them() {
     let mesh = Mesh::start().await;
     let (v1, told) = slow(&mesh).await;
-    mesh.shape(connections(1, Some(2)), vec![]);
+    mesh.shape(connections(1, Some(2)));
     let first = begin(&mesh, 80, "/slow").await;
     eventually(async || v1.seen().len() == 1).await;
     let mut waiting = Vec::new();
@@ -101,7 +101,7 @@ async fn res_21_streams_of_http2_wait_as_well() {
     let (v1, told) = slow(&mesh).await;
     let mut policy = connections(1, None);
     policy.http.max_concurrent_streams = Some(1);
-    mesh.shape(policy, vec![]);
+    mesh.shape(policy);
     let first = begin(&mesh, 85, "/slow").await;
     eventually(async || v1.seen().len() == 1).await;
     let second = begin(&mesh, 85, "/second").await;
@@ -115,7 +115,7 @@ async fn res_21_streams_of_http2_wait_as_well() {
 async fn streams_beyond_what_a_connection_may_have_open_another_one() {
     let mesh = Mesh::start().await;
     let (v1, told) = slow(&mesh).await;
-    mesh.shape(http(HttpLimits { max_concurrent_streams: Some(1), ..HttpLimits::default() }), vec![]);
+    mesh.shape(http(HttpLimits { max_concurrent_streams: Some(1), ..HttpLimits::default() }));
     let requests = [begin(&mesh, 85, "/slow").await, begin(&mesh, 85, "/slow").await];
     eventually(async || v1.seen().len() == 2).await;
     assert_eq!(mesh.count(85, Countable::Connections), 2);
@@ -132,7 +132,7 @@ async fn clients_that_leave_take_nothing_along() {
     for port in [80, 85] {
         let mut policy = connections(1, None);
         policy.http.max_concurrent_streams = Some(1);
-        mesh.shape(policy, vec![]);
+        mesh.shape(policy);
         let before = v1.seen().len();
         let working = begin(&mesh, port, "/slow").await;
         eventually(async || v1.seen().len() > before).await;
@@ -156,7 +156,7 @@ async fn those_who_wait_for_an_endpoint_that_is_not_there_are_told_at_once() {
     let mesh = Mesh::start().await;
     let nobody = std::net::SocketAddr::new(mesh.free_ip(), 9);
     mesh.add(mesh.endpoint("gone", REVIEWS, nobody));
-    mesh.shape(connections(1, None), vec![]);
+    mesh.shape(connections(1, None));
     let requests: Vec<_> = (0..8).map(|_| begin(&mesh, 80, "/")).collect();
     for request in futures_util::future::join_all(requests).await {
         assert_eq!(request.await.unwrap().status, 503);
@@ -178,7 +178,7 @@ async fn res_13_a_connection_takes_so_many_requests() {
     let front = counted(&mesh).await;
     for (port, most, expected) in [(80, 1, 4), (80, 2, 2), (85, 1, 4), (85, 4, 1)] {
         let limits = HttpLimits { max_requests_per_connection: Some(most), ..HttpLimits::default() };
-        mesh.shape(http(limits), vec![]);
+        mesh.shape(http(limits));
         let before = front.greetings().len();
         let mut client = mesh.http1(port).await;
         for _ in 0..4 {
@@ -196,7 +196,7 @@ async fn connections_end_with_their_age_and_by_being_idle() {
     for policy in [TrafficPolicy { tcp: old, ..TrafficPolicy::default() }, http(idle)] {
         let mesh = Mesh::start().await;
         let front = counted(&mesh).await;
-        mesh.shape(policy, vec![]);
+        mesh.shape(policy);
         for port in [80, 85] {
             let before = front.greetings().len();
             let mut client = mesh.http1(port).await;
@@ -230,7 +230,7 @@ async fn res_21_no_retry_beyond_the_limit_or_the_budget() {
     {
         let mesh = Mesh::start().await;
         let v1 = mesh.backend("v1", |_, _| Act::text(503, "the backend's own")).await;
-        mesh.shape(policy, retrying());
+        mesh.shape_and_govern(policy, retrying());
         let reply = mesh.http1(80).await.get("/").await;
         assert_eq!((reply.status, reply.body.as_str()), (503, "the backend's own"));
         assert_eq!((v1.seen().len(), reply.header("x-envoy-overloaded")), (tries, None));
@@ -244,7 +244,7 @@ async fn res_21_no_retry_beyond_the_limit_or_the_budget() {
 async fn res_21_a_tcp_connection_too_many_is_closed() {
     let mesh = Mesh::start().await;
     let _front = counted(&mesh).await;
-    mesh.shape(connections(1, None), vec![]);
+    mesh.shape(connections(1, None));
     let held = mesh.tunnel(mesh.target(86)).await.unwrap();
     match mesh.tunnel(mesh.target(86)).await {
         Err(ConnectError::Refused(status)) => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE),
@@ -262,7 +262,7 @@ async fn res_21_a_tcp_connection_too_many_is_closed() {
 async fn gw_35_a_websocket_is_a_request_for_as_long_as_it_is_open() {
     let mesh = Mesh::start().await;
     let _v1 = mesh.backend("v1", |_, _| Act::Upgrade).await;
-    mesh.shape(http(HttpLimits { max_requests: Some(1), ..HttpLimits::default() }), vec![]);
+    mesh.shape(http(HttpLimits { max_requests: Some(1), ..HttpLimits::default() }));
     let handshake = || with(with(request("GET", "/"), "connection", "Upgrade"), "upgrade", "websocket");
     let mut response = mesh.http1(80).await.begin(handshake()).await.unwrap();
     let open = hyper::upgrade::on(&mut response).await.unwrap();
@@ -285,7 +285,7 @@ async fn l7_20_l7_23_the_version_of_http_that_the_policy_asks_for() {
         (UpstreamVersion::OfClient, true, http::Version::HTTP_2),
         (UpstreamVersion::Http1, true, http::Version::HTTP_11),
     ] {
-        mesh.shape(TrafficPolicy { http_version: version, ..TrafficPolicy::default() }, vec![]);
+        mesh.shape(TrafficPolicy { http_version: version, ..TrafficPolicy::default() });
         let mut client = if http2_client { mesh.http2(80).await } else { mesh.http1(80).await };
         assert_eq!(client.get("/").await.body, "v1");
         assert_eq!(v1.seen().pop().unwrap().version, expected, "{version:?}");

@@ -14,13 +14,14 @@ use mesh_model::{
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
-use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OverflowMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, TcpMetrics};
 use mesh_testkit::authority::FakeCa;
 use tokio::net::TcpListener;
 
 use super::backend::{Act, Backend, NodeProxy, Seen};
 use super::client::Client;
 use super::samples::{backend, config, key, rule, service, workload};
+use crate::balance::Groups;
 use crate::names::Names;
 use crate::upstream::{Account, Countable, Ledger};
 use crate::worker::{self, Common, Me, Settings, Worker};
@@ -95,6 +96,7 @@ impl Mesh {
                 Box::pin(async move { found.ok_or_else(|| std::io::Error::other("no such name")) })
             }),
             ledger: ledger.clone(),
+            groups: Groups::new(OutlierMetrics::new(&registry)),
         };
         writer.change(|edit| {
             edit.insert_workload(own);
@@ -178,6 +180,12 @@ impl Mesh {
         self.configure(ServiceConfig { security, ports: Default::default(), ..config(REVIEWS, vec![]) });
     }
 
+    /// How the endpoints of `reviews` are chosen and spoken to, whatever the port.
+    pub(super) fn shape(&self, policy: TrafficPolicy) {
+        let traffic = [(0, policy)].into();
+        self.configure(ServiceConfig { traffic, ports: Default::default(), ..config(REVIEWS, vec![]) });
+    }
+
     /// What may be asked through the waypoint.
     pub(super) fn secure_waypoint(&self, security: Security) {
         self.writer.change(|edit| edit.insert_waypoint_config(waypoint_config(security)));
@@ -202,11 +210,9 @@ impl Mesh {
         self.govern(vec![only]);
     }
 
-    /// How the endpoints of `reviews` are spoken to, and rules that govern it if there are any.
-    pub(super) fn shape(&self, policy: TrafficPolicy, rules: Vec<HttpRule>) {
-        let mut shaped = config(REVIEWS, rules);
-        shaped.ports.retain(|_, port| !port.http_rules.is_empty());
-        self.configure(ServiceConfig { traffic: [(0, policy)].into(), ..shaped });
+    /// The same, with rules that govern `reviews`.
+    pub(super) fn shape_and_govern(&self, policy: TrafficPolicy, rules: Vec<HttpRule>) {
+        self.configure(ServiceConfig { traffic: [(0, policy)].into(), ..config(REVIEWS, rules) });
     }
 
     /// How much of the traffic to a port of `reviews` is on its way.

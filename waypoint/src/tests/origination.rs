@@ -38,7 +38,7 @@ async fn get(mesh: &Mesh, port: u16) -> Reply {
 async fn l7_18_http_comes_in_and_https_goes_out() {
     let mesh = Mesh::start().await;
     let (front, server) = behind(&mesh, false, true).await;
-    mesh.shape(tls(unverified()), vec![]);
+    mesh.shape(tls(unverified()));
     assert_eq!(get(&mesh, 80).await.body, "behind");
     let greeting = front.greetings().pop().unwrap();
     assert_eq!(greeting.server_name.as_deref(), Some("reviews"), "the host of the request");
@@ -51,7 +51,7 @@ async fn eg_12_the_server_is_verified_and_asked_for_by_the_policy_s_name() {
     let mesh = Mesh::start().await;
     let (front, server) = behind(&mesh, false, true).await;
     let asked = verified(&mesh, "api.example.com");
-    mesh.shape(TrafficPolicy { http_version: UpstreamVersion::Http2, ..tls(asked) }, vec![]);
+    mesh.shape(TrafficPolicy { http_version: UpstreamVersion::Http2, ..tls(asked) });
     assert_eq!(get(&mesh, 80).await.body, "behind");
     let greeting = front.greetings().pop().unwrap();
     assert_eq!(greeting.server_name.as_deref(), Some("api.example.com"));
@@ -63,10 +63,10 @@ async fn eg_12_the_server_is_verified_and_asked_for_by_the_policy_s_name() {
 async fn a_server_with_another_name_gets_nothing_even_if_it_was_good_before() {
     let mesh = Mesh::start().await;
     let (front, server) = behind(&mesh, false, true).await;
-    mesh.shape(tls(unverified()), vec![]);
+    mesh.shape(tls(unverified()));
     let mut client = mesh.http1(80).await;
     assert_eq!(client.get("/").await.status, 200);
-    mesh.shape(tls(verified(&mesh, "www.example.com")), vec![]);
+    mesh.shape(tls(verified(&mesh, "www.example.com")));
     let reply = client.get("/").await;
     assert_eq!(
         (reply.status, reply.body.as_str()),
@@ -85,7 +85,7 @@ async fn a_server_that_speaks_no_tls_gets_nothing() {
     let mesh = Mesh::start().await;
     let (_front, server) = behind(&mesh, false, false).await;
     let silent = TcpLimits { connect_timeout: Some(Duration::from_millis(100)), ..TcpLimits::default() };
-    mesh.shape(TrafficPolicy { tcp: silent, ..tls(unverified()) }, vec![]);
+    mesh.shape(TrafficPolicy { tcp: silent, ..tls(unverified()) });
     assert_eq!(get(&mesh, 80).await.status, 503);
     assert!(server.seen().is_empty());
 }
@@ -101,7 +101,7 @@ async fn l7_18_tls_goes_inside_the_tunnel_of_a_captured_backend() {
         proxy_protocol: Some(ProxyProtocolVersion::V1),
         ..tls(verified(&mesh, "api.example.com"))
     };
-    mesh.shape(policy, vec![]);
+    mesh.shape(policy);
     assert_eq!(get(&mesh, 80).await.body, "captured");
     assert_eq!(node.asked.lock().unwrap().len(), 1);
     assert_eq!(front.greetings().len(), 1);
@@ -111,10 +111,10 @@ async fn l7_18_tls_goes_inside_the_tunnel_of_a_captured_backend() {
 async fn l7_18_connections_that_carry_no_http_get_tls_too() {
     let mesh = Mesh::start().await;
     let (front, _server) = behind(&mesh, false, true).await;
-    mesh.shape(tls(verified(&mesh, "api.example.com")), vec![]);
+    mesh.shape(tls(verified(&mesh, "api.example.com")));
     assert_eq!(get(&mesh, 86).await.body, "behind", "to the waypoint, just bytes");
     assert_eq!(front.greetings().pop().unwrap().protocol, None);
-    mesh.shape(tls(verified(&mesh, "www.example.com")), vec![]);
+    mesh.shape(tls(verified(&mesh, "www.example.com")));
     assert!(mesh.tunnel(mesh.target(86)).await.is_err());
     let failed = mesh.metric("istio_tcp_connections_closed_total", &["response_flags=\"TLS_FAILURE\""]);
     assert_eq!(failed.len(), 1, "{failed:?}");

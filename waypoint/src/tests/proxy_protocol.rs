@@ -16,7 +16,7 @@ async fn l7_21_the_backend_is_told_who_the_client_is() {
     for (version, number) in [(ProxyProtocolVersion::V1, 1), (ProxyProtocolVersion::V2, 2)] {
         let mesh = Mesh::start().await;
         let (front, _server) = behind(&mesh, true, false).await;
-        mesh.shape(told(version), vec![]);
+        mesh.shape(told(version));
         for port in [80, 85, 86] {
             let before = front.greetings().len();
             let mut client = mesh.http1(port).await;
@@ -36,7 +36,7 @@ async fn l7_21_the_backend_is_told_who_the_client_is() {
 async fn l7_21_what_one_client_is_told_of_is_not_used_for_another() {
     let mesh = Mesh::start().await;
     let (front, _server) = behind(&mesh, true, true).await;
-    mesh.shape(TrafficPolicy { tls: Some(unverified()), ..told(ProxyProtocolVersion::V1) }, vec![]);
+    mesh.shape(TrafficPolicy { tls: Some(unverified()), ..told(ProxyProtocolVersion::V1) });
     for _ in 0..2 {
         assert_eq!(mesh.http1(80).await.get("/").await.body, "behind");
     }

@@ -10,7 +10,7 @@ use mesh_model::{
 };
 
 use super::*;
-use crate::samples::{endpoint, gateway_at, ip, key, port, service, snapshot, workload};
+use crate::samples::{choose, endpoint, gateway_at, ip, key, port, service, snapshot, workload};
 
 /// The names of the endpoints that get one of 200 connections.
 fn chosen(source: &Workload, web: Service, endpoints: &[Workload]) -> BTreeSet<String> {
@@ -25,7 +25,7 @@ fn counted(source: &Workload, web: Service, endpoints: &[Workload]) -> BTreeMap<
     });
     let mut counts = BTreeMap::new();
     for _ in 0..200 {
-        if let Some(endpoint) = choose(&snapshot, source, &web, 80, ip("10.96.0.1"), |_| true) {
+        if let Some(endpoint) = choose(&snapshot, source, &web, |_| true) {
             *counts.entry(endpoint.workload.name.to_string()).or_default() += 1;
         }
     }
@@ -98,7 +98,7 @@ fn lb_06_unhealthy_endpoints_count_where_the_service_says_so_whenever_it_does() 
         writer.change(|edit| edit.insert_service(service.clone()));
         let snapshot = reader.snapshot();
         let known = snapshot.find_service_by_key(&key("web")).unwrap();
-        let found = choose(&snapshot, &workload("client"), &known, 80, ip("10.96.0.1"), |_| true);
+        let found = choose(&snapshot, &workload("client"), &known, |_| true);
         assert_eq!(found.is_some(), service == &all);
     }
 }
@@ -208,13 +208,12 @@ fn a_filter_narrows_the_choice_and_the_result_says_how_to_get_there() {
         edit.insert_workload(one());
         edit.insert_workload(two());
     });
-    let found =
-        choose(&snapshot, &workload("client"), &web, 80, ip("10.96.0.1"), |w| &*w.name != "one").unwrap();
+    let found = choose(&snapshot, &workload("client"), &web, |w| &*w.name != "one").unwrap();
     assert_eq!(found.address, SocketAddr::new(ip("10.0.0.2"), 8080));
     let accepted: Vec<String> = found.accepted.iter().map(ToString::to_string).collect();
     assert_eq!(accepted, ["spiffe://td/ns/prod/sa/two", "spiffe://td/ns/prod/sa/other"], "lb_20");
     assert_eq!(found.service, Some(web.clone()));
-    assert_eq!(choose(&snapshot, &workload("client"), &web, 80, ip("10.96.0.1"), |_| false), None);
+    assert_eq!(choose(&snapshot, &workload("client"), &web, |_| false), None);
 }
 
 #[test]

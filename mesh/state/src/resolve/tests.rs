@@ -369,7 +369,7 @@ fn dns_25_an_endpoint_known_by_name_is_one_of_all_but_none_on_another_network() 
     let web = snapshot.find_service_by_key(&key("web")).unwrap();
     for _ in 0..50 {
         let source = pod("client", "10.0.0.100");
-        let chosen = crate::balance::choose(&snapshot, &source, &web, 80, ip("10.96.0.1"), |_| true).unwrap();
+        let chosen = crate::samples::choose(&snapshot, &source, &web, |_| true).unwrap();
         assert_eq!(&*chosen.workload.name, "one");
     }
 }
