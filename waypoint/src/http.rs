@@ -33,6 +33,7 @@ use tokio::time::Instant;
 
 use crate::consent::Edits;
 use crate::routes::{Action, Backend, PathMatched, Rule, ServiceRoutes, Subject, Verdict};
+use crate::security::Guards;
 use crate::tunnel::Tunnel;
 use crate::upstream::Answer;
 use attempts::Outgoing;
@@ -44,6 +45,7 @@ use response::ResponseBody;
 
 pub(crate) use attempts::request_for;
 pub(crate) use body::RequestBody;
+pub(crate) use fault::includes;
 pub(crate) use headers::{HeaderEdit, is_framing};
 pub(crate) use path::PathEdit;
 pub(crate) use redirect::Redirection;
@@ -71,15 +73,17 @@ async fn carry_out(
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
     let kind = Kind::of(&head);
-    let mut exchange = Exchange::begin(&tunnel, &head, kind);
+    request_id::ensure(&mut head.headers);
+    // Found once, so that a request is routed and reported by what it was judged by.
+    let guards = Guards::find(&tunnel);
+    let mut exchange = Exchange::begin(&tunnel, &mut head, kind, guards.as_ref().map(Guards::reporting));
     let body = BodySource::new(body, exchange.received());
 
     let routed = async {
         normalise::normalise(&mut head, kind)?;
-        request_id::ensure(&mut head.headers);
-        let guards = authorize::find_guards(&tunnel)?;
-        let consent = consent::obtain(&tunnel, &guards, (&mut head, &body, kind), edits).await?;
-        let permit = authorize::authorize(&tunnel, &guards, &mut head, consent)?;
+        let guards = guards.as_ref().ok_or_else(authorize::not_configured)?;
+        let consent = consent::obtain(&tunnel, guards, (&mut head, &body, kind), edits).await?;
+        let permit = authorize::authorize(&tunnel, guards, &mut head, consent)?;
         let (rule, matched) = route(&tunnel, guards.routes(), &head)?;
         exchange.routed(&rule.name);
         let fault = fault::throw(&rule.fault);

@@ -13,10 +13,13 @@ mod dump;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod own_request;
 mod plan;
+mod reporting;
 mod routes;
 mod run;
 mod security;
+mod spans;
 mod stream;
 mod tcp;
 #[cfg(test)]
@@ -26,5 +29,5 @@ mod tunnel;
 mod upstream;
 mod worker;
 
-pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, Server};
+pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, RequestLog, Server};
 pub use run::run;

@@ -14,13 +14,13 @@ use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown;
 use mesh_runtime::workers::Workers;
-use mesh_telemetry::{HttpMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, Registry, SpanMetrics, TcpMetrics};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::control::{certificate_store, follow_controller, hold_until_certified};
+use crate::control::{certificate_store, follow_controller, hold_until_certified, node_id};
 use crate::worker::{self, Common, Me, Settings, Worker};
 
 /// Never shared with the data path: a burst of configuration must not hold up requests.
@@ -73,12 +73,15 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
             identity: config.identity(),
             ip: config.own.ip,
             gateway: WaypointKey::new(config.own.namespace.as_str(), config.own.gateway.as_str()),
+            node_id: node_id(&config.own),
+            cluster_id: config.place.cluster_id.clone(),
         },
         settings: settings(&config),
         reader: reader.clone(),
         certificates: certificates.clone(),
         http_metrics: HttpMetrics::new(&registry),
         tcp_metrics: TcpMetrics::new(&registry),
+        span_metrics: SpanMetrics::new(&registry),
     };
     start_workers(workers, &common, config.ports.hbone, &draining).context("cannot take HBONE")?;
     drop(draining);
@@ -112,7 +115,10 @@ fn start_workers(workers: &[Handle], common: &Common, port: u16, drain: &DrainWa
         let (common, drain) = (common.clone(), drain.clone());
         runtime.spawn(async move {
             match TcpListener::from_std(listener) {
-                Ok(listener) => worker::accept(Arc::new(Worker::new(common)), listener, drain).await,
+                Ok(listener) => {
+                    let worker = Arc::new(Worker::new(common, &drain));
+                    worker::accept(worker, listener, drain).await;
+                }
                 Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
             }
         });

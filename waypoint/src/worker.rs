@@ -11,12 +11,14 @@ use mesh_model::{Identity, Uid, WaypointKey, Workload};
 use mesh_net::socket::{SocketOptions, set_accepted};
 use mesh_runtime::drain::DrainWatcher;
 use mesh_state::{Reader, Snapshot};
-use mesh_telemetry::{HttpMetrics, LogEncoding, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, SpanMetrics, TcpMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::config::RequestLog;
 use crate::routes::RouteCache;
 use crate::security::GuardCache;
+use crate::spans::{Exporter, SpanQueue};
 use crate::tunnel::{self, Downstream};
 use crate::upstream::{HttpPool, Upstream};
 
@@ -37,6 +39,9 @@ pub(crate) struct Me {
     pub(crate) ip: IpAddr,
     /// What it was made for.
     pub(crate) gateway: WaypointKey,
+    /// What it is called among proxies.
+    pub(crate) node_id: String,
+    pub(crate) cluster_id: String,
 }
 
 /// How this waypoint behaves.
@@ -44,8 +49,8 @@ pub(crate) struct Me {
 pub(crate) struct Settings {
     /// How long it may take to see what is spoken on a port that does not say.
     pub(crate) detection_patience: Duration,
-    /// Whether requests are logged, and how.
-    pub(crate) access_log: Option<LogEncoding>,
+    /// Which requests are logged, and how.
+    pub(crate) access_log: RequestLog,
     pub(crate) hbone: HboneSettings,
 }
 
@@ -58,6 +63,7 @@ pub(crate) struct Common {
     pub(crate) certificates: Store,
     pub(crate) http_metrics: Arc<HttpMetrics>,
     pub(crate) tcp_metrics: Arc<TcpMetrics>,
+    pub(crate) span_metrics: Arc<SpanMetrics>,
 }
 
 /// What the connections of one worker share.
@@ -72,12 +78,13 @@ pub(crate) struct Worker {
     pub(crate) mirrors: Arc<Semaphore>,
     pub(crate) http_metrics: Arc<HttpMetrics>,
     pub(crate) tcp_metrics: Arc<TcpMetrics>,
+    pub(crate) spans: SpanQueue,
 }
 
 impl Worker {
-    /// Call on the worker's runtime.
-    pub(crate) fn new(common: Common) -> Worker {
-        let Common { me, settings, reader, certificates, http_metrics, tcp_metrics } = common;
+    /// Call on the worker's runtime. The drain waits until its spans are sent.
+    pub(crate) fn new(common: Common, drain: &DrainWatcher) -> Worker {
+        let Common { me, settings, reader, certificates, http_metrics, tcp_metrics, span_metrics } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
             reader: reader.clone(),
@@ -85,8 +92,10 @@ impl Worker {
             tunnels: Pool::new(settings.hbone.clone()),
             settings: settings.hbone.clone(),
         });
+        let pool = HttpPool::new(upstream.clone());
         Worker {
-            pool: HttpPool::new(upstream.clone()),
+            spans: Exporter::start(&me, &reader, &pool, span_metrics, drain.clone()),
+            pool,
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
             routes: RouteCache::default(),
             guards: GuardCache::default(),

@@ -10,6 +10,7 @@ mod outranked;
 mod peer_authentication;
 mod precedence;
 mod problem;
+mod provider_service;
 mod request_policy;
 mod route_rules;
 mod security;
@@ -18,6 +19,7 @@ mod service_config;
 mod stream_route;
 mod stream_rules;
 mod targets;
+mod telemetry;
 mod token_rule;
 mod virtual_service;
 mod workload;
@@ -29,7 +31,7 @@ use mesh_model::{NamespacedHostname, Policy, Service, ServiceConfig, WaypointCon
 use crate::cluster::{Cluster, ResourceKey};
 
 pub(crate) use authorization::convert;
-pub(crate) use authorization_service::{authorizer_host, find_provider_problem};
+pub(crate) use authorization_service::find_provider_problem;
 pub(crate) use http_route::{
     leads_to as http_route_leads_to, leads_to_host as http_route_leads_to_host,
     translate as translate_http_route,
@@ -38,6 +40,7 @@ pub(crate) use layer::Layer;
 pub(crate) use outranked::outranking;
 pub(crate) use peer_authentication::keys as peer_authentication_keys;
 pub(crate) use problem::{Problem, Reason, find_pattern_error};
+pub(crate) use provider_service::provider_host;
 pub(crate) use request_policy::convert as convert_for_waypoints;
 pub(crate) use service_config::{
     attached_ports, namespaces_in_force, parent_service, ports_left, winning_virtual_service,
@@ -45,6 +48,7 @@ pub(crate) use service_config::{
 pub(crate) use stream_route::translate as translate_stream_route;
 pub(crate) use stream_rules::{Lost, find_lost};
 pub(crate) use targets::{Target, target};
+pub(crate) use telemetry::{find_problems as find_telemetry_problems, trace_provider_hosts};
 pub use token_rule::{MOST_KEYS, check_key_set};
 pub(crate) use token_rule::{find_problems as find_token_problems, key_sources};
 pub(crate) use virtual_service::{

@@ -10,6 +10,7 @@ mod service;
 mod service_entry;
 mod stamp;
 mod stream_route;
+mod telemetry;
 mod unenforced;
 
 use std::collections::BTreeSet;
@@ -75,8 +76,8 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
         | Kind::Pod
         | Kind::Deployment
         | Kind::EndpointSlice => None,
-        Kind::Telemetry
-        | Kind::WorkloadGroup
+        Kind::Telemetry => telemetry::derive(cluster, &name).map(conditions),
+        Kind::WorkloadGroup
         | Kind::Sidecar
         | Kind::IstioGateway
         | Kind::EnvoyFilter
@@ -108,6 +109,7 @@ pub fn keys(cluster: &Cluster) -> BTreeSet<ObjectKey> {
     keys.extend(cluster.peer_authentications.iter().map(|(name, _)| of(Kind::PeerAuthentication)(name)));
     let authentications = cluster.request_authentications.iter();
     keys.extend(authentications.map(|(name, _)| of(Kind::RequestAuthentication)(name)));
+    keys.extend(cluster.telemetries.iter().map(|(name, _)| of(Kind::Telemetry)(name)));
     keys.extend(cluster.unenforced.keys().cloned());
     keys
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{NamespacedHostname, PortTraffic, Security, StreamRule, TrafficPolicy};
+use crate::{NamespacedHostname, PortTraffic, Security, StreamRule, Telemetry, TrafficPolicy};
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct ServiceConfig {
     pub security: Security,
     /// How its endpoints are chosen and spoken to.
     pub traffic: PortTraffic,
+    /// What is told of its requests; none: what holds for its whole waypoint.
+    pub telemetry: Option<Telemetry>,
 }
 
 impl ServiceConfig {
@@ -31,11 +33,14 @@ impl ServiceConfig {
 
     /// How endpoints behind a port are chosen and spoken to, those of a subset if one is named; none: as
     /// without any policy.
-    pub fn find_traffic(&self, service_port: u16, subset: Option<&Subset>) -> Option<&TrafficPolicy> {
-        let of = |traffic: &'_ PortTraffic| -> Option<&TrafficPolicy> {
-            traffic.get(&service_port).or_else(|| traffic.get(&0))
-        };
-        subset.and_then(|subset| of(&subset.traffic)).or_else(|| of(&self.traffic))
+    pub fn find_traffic<'c>(
+        &'c self,
+        service_port: u16,
+        subset: Option<&'c Subset>,
+    ) -> Option<&'c TrafficPolicy> {
+        let both = [subset.map(|subset| &subset.traffic), Some(&self.traffic)];
+        let mut policies = both.into_iter().flatten();
+        policies.find_map(|traffic| traffic.get(&service_port).or_else(|| traffic.get(&0)))
     }
 }
 

@@ -6,7 +6,7 @@ use http::{Request, StatusCode};
 use mesh_model::{HttpCheck, Pattern};
 
 use super::edits::{How, editable};
-use super::{Authorizer, Changes, Denied, Edits, NoOpinion, Opinion, Subject, whole};
+use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, whole};
 use crate::http::{request_for, version_for};
 
 /// By which an answer has headers taken from the client's request.

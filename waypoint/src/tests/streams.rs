@@ -65,6 +65,8 @@ fn govern(mesh: &Mesh, port: u16, stream_rules: Vec<StreamRule>) {
         ports: [(port, config)].into(),
         subsets: vec![],
         security: Default::default(),
+        traffic: Default::default(),
+        telemetry: None,
     });
 }
 
@@ -258,6 +260,8 @@ async fn l7_04_a_subset_takes_connections_too_and_other_endpoints_are_tried() {
             ports: [(0, config)].into(),
             subsets,
             security: Default::default(),
+            traffic: Default::default(),
+            telemetry: None,
         });
     };
     for name in ["v1", "v2"] {
@@ -291,6 +295,8 @@ async fn requests_on_a_port_that_declares_nothing_are_not_the_business_of_rules_
         ports: [(0, config)].into(),
         subsets: vec![],
         security: Default::default(),
+        traffic: Default::default(),
+        telemetry: None,
     });
     for port in [80, 81] {
         let stream = mesh.tunnel(mesh.target(port)).await.unwrap();

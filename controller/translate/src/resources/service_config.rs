@@ -14,7 +14,7 @@ use std::sync::Arc;
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 use super::layer::Layer;
-use super::{route_rules, security, stream_rules, virtual_service};
+use super::{route_rules, security, stream_rules, telemetry, virtual_service};
 use crate::cluster::{Cluster, MeshService, Name, Route, ServiceObject, ServicePort, VirtualService};
 use crate::objects::{Kind, ObjectKey};
 
@@ -24,13 +24,16 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let ports = ports(cluster, &service);
     let subsets = subsets(cluster, &service);
     let security = security::of_object(cluster, service.object);
-    let says_anything = !ports.is_empty() || !subsets.is_empty() || !security.is_empty();
+    let telemetry = telemetry::of_service(cluster, &service);
+    let says_anything =
+        !ports.is_empty() || !subsets.is_empty() || !security.is_empty() || telemetry.is_some();
     says_anything.then(|| ServiceConfig {
         key: key.clone(),
         ports,
         subsets,
         security,
         traffic: Default::default(),
+        telemetry,
     })
 }
 

@@ -3,6 +3,7 @@
 pub(super) mod route;
 pub(super) mod security;
 mod stream;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

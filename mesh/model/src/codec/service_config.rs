@@ -6,7 +6,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{at, each, named, parse_message, port};
-use super::{http_rule, security, stream_rule};
+use super::{http_rule, security, stream_rule, telemetry};
 use crate::{NamespacedHostname, PortConfig, PortTraffic, ServiceConfig, Subset};
 
 /// The type URL of these resources.
@@ -33,7 +33,8 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     }
     let key = NamespacedHostname::new(wire.namespace, named("hostname", &wire.hostname)?);
     let security = at("security", security::decode(wire.security))?;
-    Ok(ServiceConfig { key, ports, subsets, security, traffic: PortTraffic::new() })
+    let telemetry = wire.telemetry.map(telemetry::decode);
+    Ok(ServiceConfig { key, ports, subsets, security, traffic: PortTraffic::new(), telemetry })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -45,6 +46,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         subsets: config.subsets.iter().map(encode_subset).collect(),
         security: security::encode(&config.security),
         traffic: Vec::new(),
+        telemetry: config.telemetry.as_ref().map(telemetry::encode),
     }
 }
 

@@ -10,6 +10,7 @@ use proptest::sample::select;
 
 use super::security::security;
 use super::stream::stream_rule;
+use super::telemetry::telemetry;
 use super::{host, labels, name, text};
 use crate::{
     Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HeaderChange,
@@ -172,13 +173,14 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         let subset = |(name, labels): (Arc<str>, _)| Subset { name, labels, traffic: PortTraffic::new() };
         subsets.into_iter().map(subset).collect()
     });
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security()).prop_map(
-        |(key, ports, subsets, security)| ServiceConfig {
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security(), option::of(telemetry())).prop_map(
+        |(key, ports, subsets, security, telemetry)| ServiceConfig {
             key,
             ports,
             subsets,
             security,
             traffic: PortTraffic::new(),
+            telemetry,
         },
     )
 }
