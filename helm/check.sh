@@ -56,7 +56,7 @@ for value in controller.autoscaleEnabled=true controller.replicaCount=3 global.n
   accepted adit --set "$value"
 done
 
-for mistake in hubb=x:hubb global.logLevel=x:logLevel controller.replicaCount=0:replicaCount \
+for mistake in meshConfig.accessLogEncoding=XML:accessLogEncoding hubb=x:hubb global.logLevel=x:logLevel controller.replicaCount=0:replicaCount \
   cni.cniBinDir=opt/cni/bin:cniBinDir revision=Big:revision ztunnel.tolerations=x:tolerations \
   cni.healthPort=70000:healthPort ztunnel.terminationGracePeriodSeconds=0:terminationGracePeriodSeconds; do
   refused "${mistake%:*}" "${mistake##*:}"

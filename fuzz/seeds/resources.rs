@@ -156,6 +156,7 @@ fn service_config() -> routes::ServiceConfig {
         subsets: vec![routes::Subset { name: "v1".to_owned(), labels, traffic: Vec::new() }],
         security: Some(security()),
         traffic: Vec::new(),
+        telemetry: Some(telemetry()),
     }
 }
 
@@ -163,7 +164,43 @@ fn waypoint_config() -> Vec<u8> {
     let (namespace, gateway) = ("prod".to_owned(), "way".to_owned());
     let authorization_services = vec![authorization_service()];
     let security = Some(security());
-    routes::WaypointConfig { namespace, gateway, security, authorization_services }.encode_to_vec()
+    let telemetry = Some(telemetry());
+    routes::WaypointConfig { namespace, gateway, security, authorization_services, telemetry }.encode_to_vec()
+}
+
+fn telemetry() -> routes::Telemetry {
+    use routes::label_change::Change;
+    let collector = routes::TraceCollector {
+        service: "prod/otel.prod.svc.cluster.local".to_owned(),
+        port: 4318,
+        protocol: Some(routes::trace_collector::Protocol::OtlpHttp(routes::OtlpHttp {
+            path: "/v1/traces".to_owned(),
+        })),
+        ..routes::TraceCollector::default()
+    };
+    let header = routes::NamedSource { name: "x-user".to_owned(), default_value: "nobody".to_owned() };
+    let tag =
+        routes::SpanTag { name: "user".to_owned(), value: Some(routes::span_tag::Value::Header(header)) };
+    let tracing = routes::Tracing {
+        collector: Some(collector),
+        sampled_per_million: 10_000,
+        tags: vec![tag],
+        ..routes::Tracing::default()
+    };
+    let errors = routes::CodeTest { comparison: routes::Comparison::AtLeast.into(), code: 400 };
+    let change = |label: &str, change| routes::LabelChange { label: label.to_owned(), change: Some(change) };
+    let labels = vec![
+        change("source_principal", Change::Removed(true)),
+        change("host", Change::Attribute(routes::LabelSource::Host.into())),
+    ];
+    routes::Telemetry {
+        tracing: Some(tracing),
+        access_log: Some(routes::AccessLog {
+            any_of: vec![routes::CodeTests { all_of: vec![errors] }],
+            ..routes::AccessLog::default()
+        }),
+        metrics: vec![routes::MetricSettings { labels, ..routes::MetricSettings::default() }],
+    }
 }
 
 fn authorization_service() -> routes::AuthorizationService {

@@ -30,6 +30,11 @@ fn config() -> &'static WaypointConfig {
     CONFIG.get_or_init(|| {
         let rule = TokenRule { issuer: "i".into(), keys: KEYS.into(), ..TokenRule::default() };
         let security = Security { policies: Vec::new(), token_rules: vec![rule] };
-        WaypointConfig { key: WaypointKey::new("prod", "way"), security, authorization_services: Vec::new() }
+        WaypointConfig {
+            key: WaypointKey::new("prod", "way"),
+            security,
+            authorization_services: Vec::new(),
+            telemetry: Default::default(),
+        }
     })
 }

@@ -47,6 +47,16 @@ pub mod google {
     }
 }
 
+pub mod opentelemetry {
+    pub mod collector {
+        pub mod trace {
+            pub mod v1 {
+                tonic::include_proto!("opentelemetry.proto.collector.trace.v1");
+            }
+        }
+    }
+}
+
 pub mod adit {
     pub mod waypoint {
         pub mod v1 {

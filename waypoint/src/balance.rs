@@ -20,12 +20,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
-use mesh_model::{AppProtocol, TunnelProtocol};
-use mesh_state::Endpoint;
+use mesh_model::{AppProtocol, NamespacedHostname, TunnelProtocol};
+use mesh_state::{Endpoint, Reader};
 use mesh_telemetry::Party;
 
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
+use crate::worker::Me;
 pub(crate) use caller::Caller;
 pub(crate) use group::LeftOut;
 pub(crate) use groups::{Groups, Lineups};
@@ -55,6 +56,18 @@ pub(crate) enum NoEndpoint {
     Invalid(StatusCode),
     /// Nobody is there to take it.
     NoneHealthy,
+}
+
+/// Chooses an endpoint of a service port for the waypoint's own requests.
+pub(crate) fn choose_for_me(
+    lineups: &Lineups,
+    reader: &Reader,
+    me: &Me,
+    (service, port): (&NamespacedHostname, u16),
+) -> Option<(Chosen, OnItsWay)> {
+    let lineup = lineups.find(reader, &me.uid, (service, port, None, me.ip.is_ipv4()))?;
+    let (endpoint, on_its_way) = lineup.choose(&mut Caller::new(me.ip, None), &[])?;
+    Some((Chosen { endpoint, app_protocol: lineup.app_protocol }, on_its_way))
 }
 
 /// Chooses an endpoint for a caller, if possible none of those tried before. While the second value lives, it

@@ -39,12 +39,24 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// How long it may take to see what is spoken on a port that does not say (`PROTOCOL_DETECTION_TIMEOUT`).
     pub detection_patience: Duration,
-    /// Whether and how requests are logged (`ACCESS_LOG`: `text` or `json`).
+    /// Whether and how requests are logged, whatever the controller says of it (`ACCESS_LOG`).
     #[serde(skip)]
-    pub access_log: Option<LogEncoding>,
+    pub access_log: RequestLog,
     /// What it may do in TLS (`COMPLIANCE_POLICY`: nothing, or `pqc`).
     #[serde(skip)]
     pub tls: Profile,
+}
+
+/// Which requests are logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RequestLog {
+    /// Those that the controller says.
+    #[default]
+    AsConfigured,
+    /// None (`off`).
+    Never,
+    /// All (`text`, `json`).
+    Always(LogEncoding),
 }
 
 /// The pod a waypoint runs in.
@@ -181,11 +193,12 @@ fn worker_threads() -> Result<usize, InvalidEnv> {
     }
 }
 
-fn access_log(text: Option<&str>) -> Result<Option<LogEncoding>, InvalidEnv> {
+fn access_log(text: Option<&str>) -> Result<RequestLog, InvalidEnv> {
     match text {
-        None | Some("off") => Ok(None),
-        Some("text") => Ok(Some(LogEncoding::Text)),
-        Some("json") => Ok(Some(LogEncoding::Json)),
+        None => Ok(RequestLog::AsConfigured),
+        Some("off") => Ok(RequestLog::Never),
+        Some("text") => Ok(RequestLog::Always(LogEncoding::Text)),
+        Some("json") => Ok(RequestLog::Always(LogEncoding::Json)),
         Some(_) => Err(expected("ACCESS_LOG", "off, text or json")),
     }
 }

@@ -11,7 +11,7 @@ use mesh_runtime::readiness::ReadinessTask;
 use mesh_state::Writer;
 use mesh_xds::{Client, ConnectError, Handler, NodeId};
 
-use crate::config::{Config, Server};
+use crate::config::{Config, OwnPod, Server};
 
 /// Between two looks whether the CA has answered.
 const CERTIFICATE_PAUSE: Duration = Duration::from_millis(500);
@@ -71,9 +71,8 @@ fn control_plane(config: &Config, server: &Server) -> ControlPlaneSettings {
     }
 }
 
-/// How a waypoint names itself (wire.md §5.1).
-fn node(config: &Config) -> Node {
-    let own = &config.own;
+/// What a waypoint is called among proxies (wire.md §5.1).
+pub(crate) fn node_id(own: &OwnPod) -> String {
     let id = NodeId {
         kind: "waypoint".to_owned(),
         ip: own.ip,
@@ -81,6 +80,12 @@ fn node(config: &Config) -> Node {
         namespace: own.namespace.clone(),
         domain: format!("{}.svc.cluster.local", own.namespace),
     };
+    id.to_string()
+}
+
+/// How a waypoint introduces itself.
+fn node(config: &Config) -> Node {
+    let own = &config.own;
     let text = |value: &str| prost_types::Value {
         kind: Some(prost_types::value::Kind::StringValue(value.to_owned())),
     };
@@ -94,5 +99,5 @@ fn node(config: &Config) -> Node {
     ]
     .map(|(name, value)| (name.to_owned(), text(value)));
     let metadata = prost_types::Struct { fields: fields.into() };
-    Node { id: id.to_string(), metadata: Some(metadata), ..Node::default() }
+    Node { id: node_id(own), metadata: Some(metadata), ..Node::default() }
 }

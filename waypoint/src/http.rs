@@ -34,6 +34,7 @@ use mesh_telemetry::RequestFlags;
 use tokio::time::Instant;
 
 use crate::routes::{Action, Backend, PathMatched, Rule, ServiceRoutes, Subject, Verdict};
+use crate::security::Guards;
 use crate::tunnel::Tunnel;
 use crate::upstream::Answer;
 use attempts::Outgoing;
@@ -47,6 +48,7 @@ pub(crate) use attempts::{find_terms, request_for};
 pub(crate) use body::RequestBody;
 pub(crate) use cors::Cors;
 pub(crate) use edits::{Edits, How, editable};
+pub(crate) use fault::includes;
 pub(crate) use headers::{HeaderEdit, is_framing};
 pub(crate) use path::PathEdit;
 pub(crate) use redirect::Redirection;
@@ -74,15 +76,17 @@ async fn carry_out(
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
     let kind = Kind::of(&head);
-    let mut exchange = Exchange::begin(&tunnel, &head, kind);
+    request_id::ensure(&mut head.headers);
+    // Found once, so that a request is routed and reported by what it was judged by.
+    let guards = Guards::find(&tunnel);
+    let mut exchange = Exchange::begin(&tunnel, &mut head, kind, guards.as_ref().map(Guards::reporting));
     let body = BodySource::new(body, exchange.received());
 
     let routed = async {
         normalise::normalise(&mut head, kind)?;
-        request_id::ensure(&mut head.headers);
-        let guards = authorize::find_guards(&tunnel)?;
-        let consent = consent::obtain(&tunnel, &guards, (&mut head, &body, kind), edits).await?;
-        let permit = authorize::authorize(&tunnel, &guards, &mut head, consent)?;
+        let guards = guards.as_ref().ok_or_else(authorize::not_configured)?;
+        let consent = consent::obtain(&tunnel, guards, (&mut head, &body, kind), edits).await?;
+        let permit = authorize::authorize(&tunnel, guards, &mut head, consent)?;
         let (rule, matched) = route(&tunnel, guards.routes(), &head)?;
         exchange.routed(&rule.name);
         if let Some(cors) = &rule.cors {

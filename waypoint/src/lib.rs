@@ -15,10 +15,13 @@ pub mod fuzzing;
 mod http;
 mod names;
 mod outside;
+mod own_request;
 mod plan;
+mod reporting;
 mod routes;
 mod run;
 mod security;
+mod spans;
 mod stream;
 mod tcp;
 #[cfg(test)]
@@ -28,5 +31,5 @@ mod tunnel;
 mod upstream;
 mod worker;
 
-pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, Server};
+pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, RequestLog, Server};
 pub use run::run;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
 
+use crate::reporting::Reporting;
 use crate::security::Guard;
 pub(crate) use condition::{Field, SCHEME, Subject, authority_of, find_query_param};
 pub(crate) use pattern::{PathMatched, Pattern, compile_regex};
@@ -25,6 +26,8 @@ pub(crate) struct ServiceRoutes {
     ports: BTreeMap<u16, PortRoutes>,
     /// What may be asked of the service.
     pub(crate) guard: Guard,
+    /// What is told of its requests, if that is different from what holds for the waypoint.
+    pub(crate) reporting: Option<Reporting>,
 }
 
 /// The routes of one service port.
@@ -60,6 +63,7 @@ impl ServiceRoutes {
         ServiceRoutes {
             ports: config.ports.iter().map(|(number, port)| (*number, compile(port))).collect(),
             guard: Guard::compile(&config.security),
+            reporting: config.telemetry.as_ref().map(Reporting::compile),
         }
     }
 

@@ -14,14 +14,16 @@ use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::shutdown;
 use mesh_runtime::workers::Workers;
-use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{
+    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, SpanMetrics, TcpMetrics,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 
 use crate::admin::Admin;
 use crate::balance::Groups;
 use crate::config::Config;
-use crate::control::{certificate_store, follow_controller, hold_until_certified};
+use crate::control::{certificate_store, follow_controller, hold_until_certified, node_id};
 use crate::names::Names;
 use crate::upstream::Ledger;
 use crate::worker::{self, Common, Me, Settings, Worker};
@@ -76,6 +78,8 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
             identity: config.identity(),
             ip: config.own.ip,
             gateway: WaypointKey::new(config.own.namespace.as_str(), config.own.gateway.as_str()),
+            node_id: node_id(&config.own),
+            cluster_id: config.place.cluster_id.clone(),
         },
         settings: settings(&config),
         reader: reader.clone(),
@@ -86,6 +90,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         names: Names::system(),
         ledger: Arc::new(Ledger::new(OverflowMetrics::new(&registry))),
         groups: Groups::new(OutlierMetrics::new(&registry)),
+        span_metrics: SpanMetrics::new(&registry),
     };
     start_workers(workers, &common, config.ports.hbone, &draining).context("cannot take HBONE")?;
     drop(draining);
@@ -121,7 +126,10 @@ fn start_workers(workers: &[Handle], common: &Common, port: u16, drain: &DrainWa
         let (common, drain) = (common.clone(), drain.clone());
         runtime.spawn(async move {
             match TcpListener::from_std(listener) {
-                Ok(listener) => worker::accept(Arc::new(Worker::new(common)), listener, drain).await,
+                Ok(listener) => {
+                    let worker = Arc::new(Worker::new(common, &drain));
+                    worker::accept(worker, listener, drain).await;
+                }
                 Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
             }
         });

@@ -7,6 +7,7 @@ use mesh_authz::{Connection, asks_for_sni};
 use mesh_model::{RequestPolicy, Security, WaypointConfig};
 
 use crate::consent::Authorizer;
+use crate::reporting::Reporting;
 use crate::routes::ServiceRoutes;
 use crate::tokens::TokenCheck;
 use crate::tunnel::Tunnel;
@@ -29,11 +30,12 @@ impl Guard {
     }
 }
 
-/// What guards the whole waypoint, and who can be asked.
+/// What guards the whole waypoint, who can be asked, and what is told.
 #[derive(Debug)]
 struct WaypointGuard {
     guard: Guard,
     authorizers: HashMap<Arc<str>, Authorizer>,
+    reporting: Reporting,
 }
 
 impl WaypointGuard {
@@ -42,6 +44,7 @@ impl WaypointGuard {
         WaypointGuard {
             guard: Guard::compile(&config.security),
             authorizers: services.map(|it| (it.provider.clone(), Authorizer::new(it))).collect(),
+            reporting: Reporting::compile(&config.telemetry),
         }
     }
 }
@@ -87,6 +90,12 @@ impl Guards {
     /// Where the requests of the tunnel's service go, as of the same moment; none if it has no configuration.
     pub(crate) fn routes(&self) -> Option<&ServiceRoutes> {
         self.service.as_deref()
+    }
+
+    /// What is told of requests, as of the same moment.
+    pub(crate) fn reporting(&self) -> &Reporting {
+        let of_service = self.service.as_deref().and_then(|routes| routes.reporting.as_ref());
+        of_service.unwrap_or(&self.waypoint.reporting)
     }
 
     fn all(&self) -> impl Iterator<Item = &Guard> + Clone {

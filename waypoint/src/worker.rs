@@ -11,14 +11,16 @@ use mesh_model::{Identity, Uid, WaypointKey, Workload};
 use mesh_net::socket::{SocketOptions, set_accepted};
 use mesh_runtime::drain::DrainWatcher;
 use mesh_state::Reader;
-use mesh_telemetry::{HttpMetrics, LogEncoding, OnDemandMetrics, TcpMetrics};
+use mesh_telemetry::{HttpMetrics, OnDemandMetrics, SpanMetrics, TcpMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::balance::{Groups, Lineups};
+use crate::config::RequestLog;
 use crate::names::Names;
 use crate::routes::RouteCache;
 use crate::security::GuardCache;
+use crate::spans::{Exporter, Reach, SpanQueue};
 use crate::tunnel::{self, Downstream};
 use crate::upstream::{HttpPool, Ledger, TermsCache, Upstream};
 
@@ -39,6 +41,9 @@ pub(crate) struct Me {
     pub(crate) ip: IpAddr,
     /// What it was made for.
     pub(crate) gateway: WaypointKey,
+    /// What it is called among proxies.
+    pub(crate) node_id: String,
+    pub(crate) cluster_id: String,
 }
 
 /// How this waypoint behaves.
@@ -46,8 +51,8 @@ pub(crate) struct Me {
 pub(crate) struct Settings {
     /// How long it may take to see what is spoken on a port that does not say.
     pub(crate) detection_patience: Duration,
-    /// Whether requests are logged, and how.
-    pub(crate) access_log: Option<LogEncoding>,
+    /// Which requests are logged, and how.
+    pub(crate) access_log: RequestLog,
     pub(crate) hbone: HboneSettings,
     /// What it may do in TLS, inside the mesh and towards others.
     pub(crate) tls: Profile,
@@ -67,6 +72,7 @@ pub(crate) struct Common {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) span_metrics: Arc<SpanMetrics>,
 }
 
 /// What the connections of one worker share.
@@ -85,11 +91,12 @@ pub(crate) struct Worker {
     pub(crate) tcp_metrics: Arc<TcpMetrics>,
     pub(crate) on_demand: OnDemandMetrics,
     pub(crate) names: Arc<Names>,
+    pub(crate) spans: SpanQueue,
 }
 
 impl Worker {
-    /// Call on the worker's runtime.
-    pub(crate) fn new(common: Common) -> Worker {
+    /// Call on the worker's runtime. The drain waits until its spans are sent.
+    pub(crate) fn new(common: Common, drain: &DrainWatcher) -> Worker {
         let Common {
             me,
             settings,
@@ -101,6 +108,7 @@ impl Worker {
             ledger,
             names,
             groups,
+            span_metrics,
         } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
@@ -109,8 +117,17 @@ impl Worker {
             tunnels: Pool::new(settings.hbone.clone()),
             settings: settings.hbone.clone(),
         });
+        let pool = HttpPool::new(upstream.clone());
+        let reach = Reach {
+            me: me.clone(),
+            reader: reader.clone(),
+            pool: pool.clone(),
+            lineups: Lineups::new(groups.clone()),
+            terms: TermsCache::new(ledger.clone(), settings.tls),
+        };
         Worker {
-            pool: HttpPool::new(upstream.clone()),
+            spans: Exporter::start(reach, span_metrics, drain.clone()),
+            pool,
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
             routes: RouteCache::default(),
             guards: GuardCache::default(),

@@ -20,7 +20,7 @@ use mesh_model::{
 };
 use mesh_testkit::controller::TestController;
 use tokio::net::TcpStream;
-use waypoint::{Config, OwnPod, Place, Ports, Server};
+use waypoint::{Config, OwnPod, Place, Ports, RequestLog, Server};
 
 const MUCH: Duration = Duration::from_secs(30);
 const WAYPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 78, 0, 1));
@@ -111,6 +111,7 @@ fn teapot() -> ServiceConfig {
         subsets: Vec::new(),
         security: Default::default(),
         traffic: Default::default(),
+        telemetry: None,
     }
 }
 
@@ -156,7 +157,7 @@ fn config(controller: &TestController, ports: Ports) -> Config {
         worker_threads: 2,
         drain_deadline: Duration::from_secs(5),
         detection_patience: Duration::from_secs(5),
-        access_log: None,
+        access_log: RequestLog::AsConfigured,
         tls: Default::default(),
     }
 }
@@ -225,6 +226,7 @@ async fn wp_34_a_waypoint_becomes_ready_serves_follows_changes_and_ends() {
         key: WaypointKey::new("shop", "waypoint"),
         security: Security::default(),
         authorization_services: Vec::new(),
+        telemetry: Default::default(),
     };
     controller.publish(&own);
     controller.publish(&service());

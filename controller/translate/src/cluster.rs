@@ -33,7 +33,7 @@ use gateway_api::backendtlspolicies::BackendTlsPolicySpec;
 
 use crate::objects::{
     AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec,
-    RequestAuthenticationSpec,
+    RequestAuthenticationSpec, TelemetrySpec,
 };
 
 use auto_address::AutoAddresses;
@@ -89,6 +89,7 @@ pub struct Cluster {
     pub(crate) authorization_policies: Table<Kept<AuthorizationPolicySpec>>,
     pub(crate) peer_authentications: Table<Kept<PeerAuthenticationSpec>>,
     pub(crate) request_authentications: Table<Kept<RequestAuthenticationSpec>>,
+    pub(crate) telemetries: Table<Kept<TelemetrySpec>>,
     /// What has been fetched of the keys that RequestAuthentications name.
     pub(crate) key_sets: BTreeMap<KeySource, KeySet>,
     /// Objects that have no effect although someone counts on one.
@@ -191,8 +192,8 @@ impl Cluster {
             }
             Object::ServiceEntry(object) => self.put_service_entry(name, (*object).into()),
             Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
-            Object::Telemetry(_)
-            | Object::WorkloadGroup(_)
+            Object::Telemetry(object) => self.telemetries.put(name, Kept::new(&object.metadata, object.spec)),
+            Object::WorkloadGroup(_)
             | Object::Sidecar(_)
             | Object::IstioGateway(_)
             | Object::EnvoyFilter(_)
@@ -232,8 +233,8 @@ impl Cluster {
             Kind::ServiceEntry => self.remove_service_entry(&name),
             Kind::WorkloadEntry => self.workload_entries.remove(&name),
             Kind::RequestAuthentication => self.request_authentications.remove(&name),
-            Kind::Telemetry
-            | Kind::WorkloadGroup
+            Kind::Telemetry => self.telemetries.remove(&name),
+            Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway
             | Kind::EnvoyFilter

@@ -17,6 +17,7 @@ mod grpc_route;
 mod istio_gateway;
 mod kind;
 mod mesh_config;
+mod mesh_reporting;
 mod peer_authentication;
 mod proxy_config;
 mod request_authentication;
@@ -78,6 +79,11 @@ pub use kind::{Kind, KindError, ObjectKey};
 pub(crate) use mesh_config::KEY as MESH_CONFIG_KEY;
 pub use mesh_config::{
     Authorizer, CheckedRequestBody, ExtensionProvider, GrpcAuthorizer, HttpAuthorizer, MeshConfig,
+};
+pub use mesh_reporting::{
+    AccessLogEncoding, DefaultProviders, FileAccessLog, LogFormat, MeshReporting, OpenTelemetryCollector,
+    OpenTelemetryGrpc, OpenTelemetryHttp, Prometheus, ProviderHeader, ProxyDefaults, ProxyTracing,
+    TraceContextOption, ZipkinAddress, ZipkinCollector,
 };
 pub use peer_authentication::{MtlsMode, MutualTls, PeerAuthentication, PeerAuthenticationSpec};
 pub use proxy_config::{ProxyConfig, ProxyConfigSpec, ProxyImage};

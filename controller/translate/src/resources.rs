@@ -12,6 +12,7 @@ mod outranked;
 mod peer_authentication;
 mod precedence;
 mod problem;
+mod provider_service;
 mod request_policy;
 mod route_rules;
 mod security;
@@ -20,6 +21,7 @@ mod service_config;
 mod stream_route;
 mod stream_rules;
 mod targets;
+mod telemetry;
 mod token_rule;
 mod traffic;
 mod virtual_service;
@@ -32,7 +34,7 @@ use mesh_model::{NamespacedHostname, Policy, Service, ServiceConfig, WaypointCon
 use crate::cluster::{Cluster, ResourceKey};
 
 pub(crate) use authorization::convert;
-pub(crate) use authorization_service::{authorizer_host, find_provider_problem};
+pub(crate) use authorization_service::find_provider_problem;
 pub(crate) use backend_tls::{
     BackendTls, deciding as deciding_backend_tls, target as backend_tls_target,
     translate as translate_backend_tls,
@@ -45,6 +47,7 @@ pub(crate) use layer::Layer;
 pub(crate) use outranked::outranking;
 pub(crate) use peer_authentication::keys as peer_authentication_keys;
 pub(crate) use problem::{Problem, Reason, find_pattern_error};
+pub(crate) use provider_service::provider_host;
 pub(crate) use request_policy::convert as convert_for_waypoints;
 pub(crate) use service_config::{
     attached_ports, namespaces_in_force, parent_service, ports_left, winning_virtual_service,
@@ -52,6 +55,7 @@ pub(crate) use service_config::{
 pub(crate) use stream_route::translate as translate_stream_route;
 pub(crate) use stream_rules::{Lost, find_lost};
 pub(crate) use targets::{Target, target};
+pub(crate) use telemetry::{find_problems as find_telemetry_problems, trace_provider_hosts};
 pub use token_rule::{MOST_KEYS, check_key_set};
 pub(crate) use token_rule::{find_problems as find_token_problems, key_sources};
 pub(crate) use traffic::find_problems as find_traffic_problems;

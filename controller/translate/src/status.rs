@@ -11,6 +11,7 @@ mod service;
 mod service_entry;
 mod stamp;
 mod stream_route;
+mod telemetry;
 mod unenforced;
 
 use std::collections::BTreeSet;
@@ -80,8 +81,8 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
         | Kind::Pod
         | Kind::Deployment
         | Kind::EndpointSlice => None,
-        Kind::Telemetry
-        | Kind::WorkloadGroup
+        Kind::Telemetry => telemetry::derive(cluster, &name).map(conditions),
+        Kind::WorkloadGroup
         | Kind::Sidecar
         | Kind::IstioGateway
         | Kind::EnvoyFilter
@@ -114,6 +115,7 @@ pub fn keys(cluster: &Cluster) -> BTreeSet<ObjectKey> {
     keys.extend(cluster.peer_authentications.iter().map(|(name, _)| of(Kind::PeerAuthentication)(name)));
     let authentications = cluster.request_authentications.iter();
     keys.extend(authentications.map(|(name, _)| of(Kind::RequestAuthentication)(name)));
+    keys.extend(cluster.telemetries.iter().map(|(name, _)| of(Kind::Telemetry)(name)));
     keys.extend(cluster.unenforced.keys().cloned());
     keys
 }

@@ -12,12 +12,14 @@ mod field;
 mod generators;
 mod http_match;
 mod http_rule;
+mod metric_settings;
 #[cfg(test)]
 mod round_trip;
 mod security;
 mod service;
 pub mod service_config;
 mod stream_rule;
+mod telemetry;
 mod traffic;
 pub mod waypoint_config;
 mod workload;

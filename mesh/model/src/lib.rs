@@ -12,6 +12,7 @@ mod route;
 mod security;
 mod service;
 mod stream;
+mod telemetry;
 mod traffic;
 mod workload;
 
@@ -38,6 +39,10 @@ pub use service::{
     ServicePort, Visibility, WeightedWaypoint,
 };
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
+pub use telemetry::{
+    AccessLog, CodeTest, Comparison, LabelChange, LabelSource, LogEncoding, LogFilter, MetricSettings,
+    NamedSource, RequestMetric, TagSource, Telemetry, TraceCollector, TraceHeaders, TraceProtocol, Tracing,
+};
 pub use traffic::{
     Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, InvalidHashSize,
     LoadBalancer, LocalityPreference, LocalityShares, OutlierDetection, PortTraffic, ProxyProtocolVersion,

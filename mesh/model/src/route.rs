@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{NamespacedHostname, PortTraffic, Security, StreamRule, TrafficPolicy};
+use crate::{NamespacedHostname, PortTraffic, Security, StreamRule, Telemetry, TrafficPolicy};
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct ServiceConfig {
     pub security: Security,
     /// How its endpoints are chosen and spoken to.
     pub traffic: PortTraffic,
+    /// What is told of its requests; none: what holds for its whole waypoint.
+    pub telemetry: Option<Telemetry>,
 }
 
 impl ServiceConfig {

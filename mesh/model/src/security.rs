@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::path_template::PathTemplate;
-use crate::{AuthorizationService, ParseNameError, PolicyKey, ServiceAccountMatch};
+use crate::{AuthorizationService, ParseNameError, PolicyKey, ServiceAccountMatch, Telemetry};
 
 /// Everything that holds for all traffic through one waypoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct WaypointConfig {
     pub security: Security,
     /// Who can be asked by policies.
     pub authorization_services: Vec<AuthorizationService>,
+    /// What is told of requests to services that say nothing else.
+    pub telemetry: Telemetry,
 }
 
 /// The name of a waypoint's Gateway, written `namespace/name`.

@@ -198,6 +198,7 @@ impl Edit<'_> {
                 key: key.clone(),
                 security: Security::default(),
                 authorization_services: Vec::new(),
+                telemetry: Default::default(),
             });
         }
     }

@@ -207,4 +207,4 @@ fn known(text: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

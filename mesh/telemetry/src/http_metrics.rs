@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use mesh_model::RequestMetric;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 use crate::Registry;
 use crate::labels::HttpLabels;
+use crate::metric_changes::ChangedLabels;
 use crate::series::Series;
 
 const BOUNDS: [f64; 19] = [
@@ -38,15 +40,57 @@ const BOUNDS: [f64; 19] = [
 #[derive(Debug, Default)]
 pub struct HttpMetrics {
     pub(crate) requests: Series<HttpLabels, RequestValues>,
+    /// Where somebody wants other labels than the usual ones; of the values the one of the labels' metric counts.
+    pub(crate) changed: Series<ChangedLabels, RequestValues>,
 }
 
 /// What is counted per label set.
 #[derive(Debug, Default)]
 pub(crate) struct RequestValues {
-    pub(crate) requests: AtomicU64,
-    pub(crate) milliseconds: Histogram,
-    pub(crate) request_bytes: Histogram,
-    pub(crate) response_bytes: Histogram,
+    requests: AtomicU64,
+    milliseconds: Histogram,
+    request_bytes: Histogram,
+    response_bytes: Histogram,
+}
+
+/// What one request adds to the metrics.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) milliseconds: u64,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
+}
+
+impl RequestValues {
+    pub(crate) fn count(&self, metric: RequestMetric, counted: Counted) {
+        match metric {
+            RequestMetric::Requests => drop(self.requests.fetch_add(1, Relaxed)),
+            RequestMetric::Duration => self.milliseconds.observe(counted.milliseconds),
+            RequestMetric::RequestBytes => self.request_bytes.observe(counted.received),
+            RequestMetric::ResponseBytes => self.response_bytes.observe(counted.sent),
+        }
+    }
+
+    /// Whether anything has been counted of a metric: what is not counted is not shown.
+    fn has(&self, metric: RequestMetric) -> bool {
+        match metric {
+            RequestMetric::Requests => self.requests.load(Relaxed) > 0,
+            RequestMetric::Duration => self.milliseconds.has_any(),
+            RequestMetric::RequestBytes => self.request_bytes.has_any(),
+            RequestMetric::ResponseBytes => self.response_bytes.has_any(),
+        }
+    }
+
+    fn encode(&self, metric: RequestMetric, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        match metric {
+            RequestMetric::Requests => {
+                encoder.encode_counter::<NoLabelSet, u64, f64>(&self.requests.load(Relaxed), None)
+            }
+            RequestMetric::Duration => self.milliseconds.encode(encoder),
+            RequestMetric::RequestBytes => self.request_bytes.encode(encoder),
+            RequestMetric::ResponseBytes => self.response_bytes.encode(encoder),
+        }
+    }
 }
 
 /// Whole numbers by [`BOUNDS`].
@@ -61,6 +105,10 @@ impl Histogram {
         let bucket = BOUNDS.partition_point(|bound| *bound < value as f64);
         self.buckets[bucket].fetch_add(1, Relaxed);
         self.sum.fetch_add(value, Relaxed);
+    }
+
+    fn has_any(&self) -> bool {
+        self.buckets.iter().any(|bucket| bucket.load(Relaxed) > 0)
     }
 
     fn encode(&self, mut metric: MetricEncoder<'_>) -> fmt::Result {
@@ -81,31 +129,30 @@ impl HttpMetrics {
     }
 }
 
-type Metric = (&'static str, &'static str, fn(&RequestValues) -> &Histogram);
-
-const HISTOGRAMS: [Metric; 3] = [
-    ("istio_request_duration_milliseconds", "The duration of requests.", |values| &values.milliseconds),
-    ("istio_request_bytes", "The size of requests.", |values| &values.request_bytes),
-    ("istio_response_bytes", "The size of responses.", |values| &values.response_bytes),
-];
+/// Name, help and form of each metric.
+fn described(metric: RequestMetric) -> (&'static str, &'static str, MetricType) {
+    match metric {
+        RequestMetric::Requests => ("istio_requests", "The total number of requests.", MetricType::Counter),
+        RequestMetric::Duration => {
+            ("istio_request_duration_milliseconds", "The duration of requests.", MetricType::Histogram)
+        }
+        RequestMetric::RequestBytes => {
+            ("istio_request_bytes", "The size of requests.", MetricType::Histogram)
+        }
+        RequestMetric::ResponseBytes => {
+            ("istio_response_bytes", "The size of responses.", MetricType::Histogram)
+        }
+    }
+}
 
 impl Collector for HttpMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        self.requests.encode(
-            &mut encoder,
-            ("istio_requests", "The total number of requests.", MetricType::Counter),
-            |values, mut metric| {
-                metric.encode_counter::<NoLabelSet, u64, f64>(&values.requests.load(Relaxed), None)
-            },
-            |_| true,
-        )?;
-        for (name, help, value) in HISTOGRAMS {
-            self.requests.encode(
-                &mut encoder,
-                (name, help, MetricType::Histogram),
-                |values, metric| value(values).encode(metric),
-                |_| true,
-            )?;
+        for metric in RequestMetric::ALL {
+            let (name, help, kind) = described(metric);
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
+            let write = |values: &RequestValues, encoder: MetricEncoder<'_>| values.encode(metric, encoder);
+            self.requests.encode(&mut family, write, |_, values| values.has(metric))?;
+            self.changed.encode(&mut family, write, |labels, _| labels.metric == metric)?;
         }
         Ok(())
     }

@@ -11,6 +11,32 @@ use crate::{Party, Reporter, RequestFlags, Security, ServiceRef};
 
 const UNKNOWN: &str = "unknown";
 
+/// Where labels are written, one after the other.
+pub(crate) trait Sink {
+    fn label(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result;
+}
+
+impl Sink for LabelSetEncoder<'_> {
+    fn label(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        let mut label = self.encode_label();
+        let mut key = label.encode_label_key()?;
+        key.write_str(name)?;
+        let mut writer = key.encode_label_value()?;
+        writer.write_fmt(value)?;
+        writer.finish()
+    }
+}
+
+/// Labels as texts.
+pub(crate) type Pairs = Vec<(Arc<str>, Arc<str>)>;
+
+impl Sink for Pairs {
+    fn label(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
+        self.push((name.into(), value.to_string().into()));
+        Ok(())
+    }
+}
+
 /// A label set of `istio_tcp_*`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TcpLabels {
@@ -103,7 +129,13 @@ pub(crate) struct HttpLabels {
 
 impl EncodeLabelSet for HttpLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        let mut labels = Labels(encoder);
+        self.write(encoder)
+    }
+}
+
+impl HttpLabels {
+    pub(crate) fn write(&self, sink: &mut dyn Sink) -> fmt::Result {
+        let mut labels = Labels(sink);
         labels.add_as_waypoint(&self.source, &self.destination, self.service.as_ref())?;
         labels.add("request_protocol", self.protocol)?;
         labels.add_number("response_code", Some(self.code))?;
@@ -118,15 +150,15 @@ fn or_latest(revision: &str) -> &str {
     if revision.is_empty() { "latest" } else { revision }
 }
 
-pub(crate) struct Labels<'a, 'b>(&'a mut LabelSetEncoder<'b>);
+pub(crate) struct Labels<'a>(&'a mut dyn Sink);
 
-impl<'a, 'b> Labels<'a, 'b> {
-    pub(crate) fn new(encoder: &'a mut LabelSetEncoder<'b>) -> Self {
-        Labels(encoder)
+impl<'a> Labels<'a> {
+    pub(crate) fn new(sink: &'a mut dyn Sink) -> Self {
+        Labels(sink)
     }
 }
 
-impl Labels<'_, '_> {
+impl Labels<'_> {
     /// Whose connection it is, in the order of a node proxy.
     pub(crate) fn add_source(&mut self, source: &Side) -> fmt::Result {
         self.add("source_workload", &source.workload_name)?;
@@ -215,12 +247,7 @@ impl Labels<'_, '_> {
     }
 
     fn write(&mut self, name: &str, value: fmt::Arguments<'_>) -> fmt::Result {
-        let mut label = self.0.encode_label();
-        let mut key = label.encode_label_key()?;
-        key.write_str(name)?;
-        let mut writer = key.encode_label_value()?;
-        writer.write_fmt(value)?;
-        writer.finish()
+        self.0.label(name, value)
     }
 }
 

@@ -1,15 +1,22 @@
-//! One request at a waypoint: its metrics and its line in the access log.
+//! One request at a waypoint: its metrics, its line in the access log, its span.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use http::HeaderMap;
+use mesh_model::{AccessLog, RequestMetric};
+
+use crate::http_metrics::Counted;
 use crate::labels::{HttpLabels, Side};
-use crate::{HttpMetrics, LogEncoding, Party, RequestDetails, RequestFlags, Security, ServiceRef};
+use crate::metric_changes::LabelHeaders;
+use crate::{
+    HttpMetrics, MetricChanges, OpenSpan, Party, RequestDetails, RequestFlags, Security, ServiceRef,
+};
 
 /// Where requests come from; the same for all requests of a connection.
 #[derive(Clone, Debug)]
 pub struct RequestSource {
+    party: Party,
     side: Side,
     security: Security,
 }
@@ -17,7 +24,7 @@ pub struct RequestSource {
 impl RequestSource {
     /// A client, as far as it is known.
     pub fn new(source: &Party, security: Security) -> Self {
-        RequestSource { side: Side::new(source), security }
+        RequestSource { party: source.clone(), side: Side::new(source), security }
     }
 }
 
@@ -29,7 +36,11 @@ pub struct RequestReport {
     service: Option<ServiceRef>,
     destination: Side,
     grpc: bool,
-    log: Option<Box<(LogEncoding, RequestDetails)>>,
+    /// What all of the following need.
+    details: Option<Box<RequestDetails>>,
+    log: Option<Arc<AccessLog>>,
+    span: Option<Box<(OpenSpan, Party)>>,
+    changes: Option<(Arc<MetricChanges>, LabelHeaders)>,
     opened: Instant,
     closed: bool,
 }
@@ -63,25 +74,47 @@ impl RequestReport {
             service,
             destination: Side::default(),
             grpc,
+            details: None,
             log: None,
+            span: None,
+            changes: None,
             opened: Instant::now(),
             closed: false,
         }
     }
 
-    /// Writes a line when the request ends.
-    pub fn log_as(&mut self, encoding: LogEncoding, details: RequestDetails) {
-        self.log = Some(Box::new((encoding, details)));
+    /// What line, span and labels say of the request.
+    pub fn describe(&mut self, details: RequestDetails) {
+        self.details = Some(Box::new(details));
     }
 
-    /// What the line will say, if there will be one.
+    /// Writes a line when the request ends, if it ends so that it is logged.
+    pub fn log_as(&mut self, log: Arc<AccessLog>) {
+        self.log = Some(log);
+    }
+
+    /// Ends a span when the request ends.
+    pub fn trace_as(&mut self, span: OpenSpan) {
+        self.span = Some(Box::new((span, Party::default())));
+    }
+
+    /// Counts the request, which has these headers, in another way than usual.
+    pub fn change_metrics(&mut self, changes: Arc<MetricChanges>, headers: &HeaderMap) {
+        let kept = changes.keep(headers);
+        self.changes = Some((changes, kept));
+    }
+
+    /// What line and span will say, if anybody wants to know.
     pub fn details(&mut self) -> Option<&mut RequestDetails> {
-        self.log.as_mut().map(|log| &mut log.1)
+        self.details.as_deref_mut()
     }
 
     /// The endpoint that got the request, the last one if there were several.
     pub fn set_destination(&mut self, destination: &Party) {
         self.destination = Side::new(destination);
+        if let Some(span) = &mut self.span {
+            span.1 = destination.clone();
+        }
     }
 
     /// How long the request has taken so far.
@@ -97,7 +130,21 @@ impl RequestReport {
     fn finish(&mut self, end: RequestEnd) {
         self.closed = true;
         let duration = self.opened.elapsed();
-        let (_, values) = self.metrics.requests.of(HttpLabels {
+        self.count(&end, duration);
+        let Some(details) = self.details.take() else { return };
+        if let Some(log) = self.log.take().filter(|log| log.filter.includes(end.code)) {
+            details.write(log.encoding, &end, duration);
+        }
+        if let Some(span) = self.span.take() {
+            let (span, destination) = *span;
+            // What a backend calls its gRPC status means something for gRPC alone.
+            let end = RequestEnd { grpc_status: end.grpc_status.filter(|_| self.grpc), ..end };
+            span.close(&details, &end, duration, (&self.source.party, &destination));
+        }
+    }
+
+    fn count(&mut self, end: &RequestEnd, duration: Duration) {
+        let labels = HttpLabels {
             source: self.source.side.clone(),
             destination: std::mem::take(&mut self.destination),
             service: self.service.take(),
@@ -106,14 +153,14 @@ impl RequestReport {
             grpc_status: end.grpc_status.filter(|_| self.grpc).map(known_grpc_status),
             flags: end.flags,
             security: self.source.security,
-        });
-        values.requests.fetch_add(1, Relaxed);
-        values.milliseconds.observe(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
-        values.request_bytes.observe(end.received);
-        values.response_bytes.observe(end.sent);
-        if let Some(log) = self.log.take() {
-            log.1.write(log.0, &end, duration);
+        };
+        let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let counted = Counted { milliseconds, received: end.received, sent: end.sent };
+        if let Some((changes, headers)) = self.changes.take() {
+            return changes.count(&self.metrics, labels, (self.details.as_deref(), &headers), counted);
         }
+        let (_, values) = self.metrics.requests.of(labels);
+        RequestMetric::ALL.into_iter().for_each(|metric| values.count(metric, counted));
     }
 }
 

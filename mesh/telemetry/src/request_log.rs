@@ -6,22 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::Version;
 use http::header::{HeaderName, USER_AGENT};
-use http::{Request, Version};
+use http::request::Parts;
+use mesh_model::LogEncoding;
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tracing::info;
 
 use crate::RequestEnd;
-
-/// How a line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogEncoding {
-    /// Envoy's default line.
-    Text,
-    /// A field per value.
-    Json,
-}
 
 /// What a line says beside the outcome; what is absent is written `-`.
 #[derive(Clone, Debug)]
@@ -52,17 +45,17 @@ pub struct RequestDetails {
 
 impl RequestDetails {
     /// What the request itself says.
-    pub fn of<B>(request: &Request<B>) -> Self {
+    pub fn of(request: &Parts) -> Self {
         let header = |name: &HeaderName| {
-            request.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         let named = |name: &'static str| header(&HeaderName::from_static(name));
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
         RequestDetails {
             start: SystemTime::now(),
-            method: request.method().to_string(),
-            path: named("x-envoy-original-path").unwrap_or_else(|| path.to_owned()),
-            protocol: match request.version() {
+            method: request.method.to_string(),
+            path: path.to_owned(),
+            protocol: match request.version {
                 Version::HTTP_10 => "HTTP/1.0",
                 Version::HTTP_2 => "HTTP/2",
                 Version::HTTP_3 => "HTTP/3",
@@ -71,7 +64,7 @@ impl RequestDetails {
             x_forwarded_for: named("x-forwarded-for"),
             user_agent: header(&USER_AGENT),
             request_id: named("x-request-id"),
-            authority: request.uri().authority().map(ToString::to_string).or_else(|| named("host")),
+            authority: request.uri.authority().map(ToString::to_string).or_else(|| named("host")),
             response_code_details: None,
             connection_termination_details: None,
             upstream_transport_failure: None,

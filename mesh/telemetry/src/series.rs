@@ -5,8 +5,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{EncodeLabelSet, MetricEncoder};
 use tracing::warn;
 
 /// With more label sets than this, those that nobody is using start over.
@@ -53,18 +52,16 @@ where
     /// Writes one metric of every label set that has it.
     pub(crate) fn encode(
         &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        (name, help, kind): (&str, &str, MetricType),
+        metric: &mut MetricEncoder<'_>,
         write: impl Fn(&V, MetricEncoder<'_>) -> fmt::Result,
-        has_it: impl Fn(&V) -> bool,
+        has_it: impl Fn(&L, &V) -> bool,
     ) -> fmt::Result {
         // Copied, so that no connection waits for whoever reads the metrics.
         let known: Vec<_> = {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.iter().map(|(labels, values)| (labels.clone(), values.clone())).collect()
         };
-        let mut metric = encoder.encode_descriptor(name, help, None, kind)?;
-        for (labels, values) in known.iter().filter(|(_, values)| has_it(values)) {
+        for (labels, values) in known.iter().filter(|(labels, values)| has_it(labels, values)) {
             write(values, metric.encode_family(&**labels)?)?;
         }
         Ok(())

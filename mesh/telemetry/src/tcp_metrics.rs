@@ -91,13 +91,13 @@ const METRICS: [Metric; 5] = [
 impl Collector for TcpMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for (name, help, value) in METRICS {
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
             self.connections.encode(
-                &mut encoder,
-                (name, help, MetricType::Counter),
+                &mut metric,
                 |values, mut metric| {
                     metric.encode_counter::<NoLabelSet, u64, f64>(&value(values).load(Relaxed), None)
                 },
-                |values| value(values).load(Relaxed) > 0,
+                |_, values| value(values).load(Relaxed) > 0,
             )?;
         }
         Ok(())

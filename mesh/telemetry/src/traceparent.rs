@@ -17,6 +17,26 @@ impl TraceParent {
         TraceParent { trace: rand::random::<u128>().max(1), span: rand::random::<u64>().max(1), flags: 0 }
     }
 
+    /// A span of a trace, neither of them 0.
+    pub fn new(trace: u128, span: u64, sampled: bool) -> Self {
+        TraceParent { trace, span, flags: sampled.into() }
+    }
+
+    /// The trace.
+    pub fn trace(self) -> u128 {
+        self.trace
+    }
+
+    /// The span.
+    pub fn span(self) -> u64 {
+        self.span
+    }
+
+    /// Whoever wrote it keeps the span.
+    pub fn is_sampled(self) -> bool {
+        self.flags & 1 == 1
+    }
+
     /// A new span of the same trace.
     pub fn child(self) -> Self {
         TraceParent { span: rand::random::<u64>().max(1), ..self }

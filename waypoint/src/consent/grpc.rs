@@ -4,24 +4,23 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, TE};
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, StatusCode, Uri};
-use hyper::body::Incoming;
 use mesh_proto::envoy::service::auth::v3 as proto;
 use prost::Message;
 use proto::attribute_context::{HttpRequest, Peer, Request as AskedRequest, TlsSession};
 use proto::check_response::HttpResponse;
 use proto::header_value_option::HeaderAppendAction;
 
-use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, ToldBody, whole};
-use crate::http::{Edits, How, RequestBody, find_terms};
+use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, ToldBody};
+use crate::http::{Edits, How, find_terms};
+use crate::own_request;
 use crate::routes::authority_of;
 use crate::upstream::Version;
 
 const METHOD: &str = "/envoy.service.auth.v3.Authorization/Check";
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// Asks about a request, or about a connection that carries none.
 pub(super) async fn ask(authorizer: &Authorizer, subject: &Subject<'_>) -> Result<Opinion, NoOpinion> {
@@ -29,7 +28,7 @@ pub(super) async fn ask(authorizer: &Authorizer, subject: &Subject<'_>) -> Resul
     let terms = find_terms(subject.tunnel, &authorizer.destination);
     let pack_as_bytes = authorizer.service.body.is_some_and(|body| body.pack_as_bytes);
     let question = question(subject, pack_as_bytes);
-    let request = request(&authorizer.service.service.hostname, &question)
+    let request = own_request::grpc(&authorizer.service.service.hostname, METHOD, &question)
         .ok_or_else(|| NoOpinion::Unreachable("its name is no authority".to_owned()))?;
     let answer =
         authorizer.exchange(subject.tunnel, (&chosen, terms.as_ref()), Version::Http2, request).await?;
@@ -108,20 +107,6 @@ fn protocol(version: http::Version) -> &'static str {
         http::Version::HTTP_2 => "HTTP/2",
         _ => "HTTP/1.1",
     }
-}
-
-fn request(host: &str, question: &proto::CheckRequest) -> Option<Request<RequestBody<Incoming>>> {
-    let mut frame = BytesMut::with_capacity(5 + question.encoded_len());
-    frame.put_u8(0);
-    frame.put_u32(u32::try_from(question.encoded_len()).ok()?);
-    question.encode(&mut frame).ok()?;
-    let mut request = Request::new(whole(frame.freeze()));
-    *request.method_mut() = Method::POST;
-    *request.version_mut() = http::Version::HTTP_2;
-    *request.uri_mut() = Uri::builder().scheme("http").authority(host).path_and_query(METHOD).build().ok()?;
-    request.headers_mut().insert(CONTENT_TYPE, GRPC);
-    request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
-    Some(request)
 }
 
 /// The one message of a good answer.

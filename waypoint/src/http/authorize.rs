@@ -15,12 +15,10 @@ use crate::security::{Guards, connection_of};
 use crate::tokens::{self, JwtError};
 use crate::tunnel::Tunnel;
 
-/// What guards a request, and where it may go: found once, so that it is routed by what it was judged by.
-pub(super) fn find_guards(tunnel: &Tunnel) -> Result<Guards, Reply> {
-    Guards::find(tunnel).ok_or_else(|| {
-        let reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, "waypoint_not_configured");
-        reply.with_body("no policy has reached this waypoint yet")
-    })
+/// What is answered as long as nobody has told what holds for this waypoint.
+pub(super) fn not_configured() -> Reply {
+    let reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, "waypoint_not_configured");
+    reply.with_body("no policy has reached this waypoint yet")
 }
 
 /// Judges a request, and makes of its tokens what backends are told of them.

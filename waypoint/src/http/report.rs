@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use mesh_model::AccessLog;
 use mesh_state::Endpoint;
 use mesh_telemetry::{RequestDetails, RequestEnd, RequestFlags, RequestReport, ServiceRef};
 
 use super::normalise::Kind;
 use super::reply::Reply;
 use crate::balance::{OnItsWay, Outcome, party_of};
+use crate::config::RequestLog;
+use crate::reporting::Reporting;
 use crate::tunnel::Tunnel;
 
 /// One request and its response. Dropped before there is a status, the client went away.
@@ -27,14 +30,30 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// A request begins.
-    pub(crate) fn begin(tunnel: &Tunnel, head: &Parts, kind: Kind) -> Exchange {
+    /// A request begins, of which so much is told. Where it is traced, its headers are changed to say so.
+    pub(crate) fn begin(
+        tunnel: &Tunnel,
+        head: &mut Parts,
+        kind: Kind,
+        reporting: Option<&Reporting>,
+    ) -> Exchange {
         let service = tunnel.plan.service().map(|service| ServiceRef { key: service.key.clone() });
         let mut report =
             RequestReport::open(&tunnel.worker.http_metrics, &tunnel.request_source, service, kind.grpc);
-        if let Some(encoding) = tunnel.worker.settings.access_log {
-            report.log_as(encoding, details_of(tunnel, head));
+        let log = match tunnel.worker.settings.access_log {
+            RequestLog::Never => None,
+            RequestLog::Always(encoding) => Some(Arc::new(AccessLog { encoding, ..AccessLog::default() })),
+            RequestLog::AsConfigured => reporting.and_then(|it| it.access_log.clone()),
+        };
+        let changes = reporting.and_then(|it| it.metrics.clone());
+        let tracer = reporting.and_then(|it| it.tracer.as_ref());
+        let span = tracer.and_then(|tracer| tracer.begin(tunnel, &mut head.headers));
+        if log.is_some() || changes.is_some() || span.is_some() {
+            report.describe(details_of(tunnel, head));
         }
+        log.into_iter().for_each(|log| report.log_as(log));
+        changes.into_iter().for_each(|changes| report.change_metrics(changes, &head.headers));
+        span.into_iter().for_each(|span| report.trace_as(span));
         let (end, received) = (RequestEnd::default(), Arc::default());
         Exchange { report: Some(report), end, received, on_its_way: None }
     }
@@ -138,14 +157,9 @@ impl Drop for Exchange {
 }
 
 fn details_of(tunnel: &Tunnel, head: &Parts) -> RequestDetails {
-    let mut request = http::Request::new(());
-    *request.method_mut() = head.method.clone();
-    *request.uri_mut() = head.uri.clone();
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.headers.clone();
     RequestDetails {
         downstream_remote_address: Some(tunnel.downstream),
         downstream_local_address: Some(tunnel.target),
-        ..RequestDetails::of(&request)
+        ..RequestDetails::of(head)
     }
 }

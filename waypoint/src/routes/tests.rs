@@ -59,6 +59,7 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         subsets: Vec::new(),
         security: Default::default(),
         traffic: Default::default(),
+        telemetry: None,
     }
 }
 

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use mesh_hbone::{ConnectError, ConnectRequest, Settings as HboneSettings, Target, TlsStream, TunnelStream};
 use mesh_model::{
-    AppProtocol, AuthorizationService, HttpRule, Identity, PortMap, Security, ServiceConfig, TrafficPolicy,
-    TunnelProtocol, WaypointConfig, WaypointKey, Workload,
+    AppProtocol, AuthorizationService, HttpRule, Identity, PortMap, Security, ServiceConfig, Telemetry,
+    TrafficPolicy, TunnelProtocol, WaypointConfig, WaypointKey, Workload,
 };
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
-use mesh_telemetry::{HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, TcpMetrics};
+use mesh_telemetry::{
+    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, SpanMetrics, TcpMetrics,
+};
 use mesh_testkit::authority::FakeCa;
 use tokio::net::TcpListener;
 
@@ -22,6 +24,7 @@ use super::backend::{Act, Backend, NodeProxy, Seen};
 use super::client::Client;
 use super::samples::{backend, config, key, rule, service, workload};
 use crate::balance::Groups;
+use crate::config::RequestLog;
 use crate::names::Names;
 use crate::upstream::{Account, Countable, Ledger};
 use crate::worker::{self, Common, Me, Settings, Worker};
@@ -79,10 +82,12 @@ impl Mesh {
                 identity: own.identity(),
                 ip: me,
                 gateway: WaypointKey::new("shop", "waypoint"),
+                node_id: "waypoint~test".to_owned(),
+                cluster_id: "Kubernetes".to_owned(),
             },
             settings: Settings {
                 detection_patience: Duration::from_secs(2),
-                access_log: None,
+                access_log: RequestLog::AsConfigured,
                 hbone: HboneSettings::default(),
                 tls: Default::default(),
             },
@@ -97,6 +102,7 @@ impl Mesh {
             }),
             ledger: ledger.clone(),
             groups: Groups::new(OutlierMetrics::new(&registry)),
+            span_metrics: SpanMetrics::new(&registry),
         };
         writer.change(|edit| {
             edit.insert_workload(own);
@@ -106,7 +112,8 @@ impl Mesh {
         let listener = TcpListener::bind((me, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (trigger, watcher) = drain::channel();
-        tokio::spawn(worker::accept(Arc::new(Worker::new(common)), listener, watcher));
+        let worker = Arc::new(Worker::new(common, &watcher));
+        tokio::spawn(worker::accept(worker, listener, watcher));
         let (hosts, drain) = (AtomicU8::new(10), Some(trigger));
         Mesh { network, hosts, address, writer, ca, registry, drain, ledger, names }
     }
@@ -198,6 +205,12 @@ impl Mesh {
         self.writer.change(|edit| edit.insert_waypoint_config(config));
     }
 
+    /// What is told of requests for which nothing else is said.
+    pub(super) fn report(&self, telemetry: Telemetry) {
+        let config = WaypointConfig { telemetry, ..waypoint_config(Security::default()) };
+        self.writer.change(|edit| edit.insert_waypoint_config(config));
+    }
+
     /// Rules that govern `reviews`.
     pub(super) fn govern(&self, rules: Vec<HttpRule>) {
         self.configure(config(REVIEWS, rules));
@@ -267,7 +280,7 @@ impl Mesh {
 
 fn waypoint_config(security: Security) -> WaypointConfig {
     let key = WaypointKey::new("shop", "waypoint");
-    WaypointConfig { key, security, authorization_services: Vec::new() }
+    WaypointConfig { key, security, authorization_services: Vec::new(), telemetry: Telemetry::default() }
 }
 
 /// The address of a service, which only rules know.

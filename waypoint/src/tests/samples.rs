@@ -115,6 +115,7 @@ pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
         subsets: Vec::new(),
         security: Default::default(),
         traffic: Default::default(),
+        telemetry: None,
     }
 }
 

@@ -66,6 +66,7 @@ fn govern(mesh: &Mesh, port: u16, stream_rules: Vec<StreamRule>) {
         subsets: vec![],
         security: Default::default(),
         traffic: Default::default(),
+        telemetry: None,
     });
 }
 
@@ -260,6 +261,7 @@ async fn l7_04_a_subset_takes_connections_too_and_other_endpoints_are_tried() {
             subsets,
             security: Default::default(),
             traffic: Default::default(),
+            telemetry: None,
         });
     };
     for name in ["v1", "v2"] {
@@ -294,6 +296,7 @@ async fn requests_on_a_port_that_declares_nothing_are_not_the_business_of_rules_
         subsets: vec![],
         security: Default::default(),
         traffic: Default::default(),
+        telemetry: None,
     });
     for port in [80, 81] {
         let stream = mesh.tunnel(mesh.target(port)).await.unwrap();

@@ -4,6 +4,7 @@
 mod mesh_config;
 mod policies;
 mod services;
+mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,8 +46,8 @@ impl Cluster {
             Kind::AuthorizationPolicy => dependents.of_authorization_policy(&name),
             Kind::PeerAuthentication => dependents.of_peer_authentication(&name),
             Kind::RequestAuthentication => dependents.of_request_authentication(&name),
-            Kind::Telemetry
-            | Kind::WorkloadGroup
+            Kind::Telemetry => dependents.of_telemetry(&name),
+            Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway
             | Kind::EnvoyFilter

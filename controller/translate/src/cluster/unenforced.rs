@@ -20,8 +20,6 @@ impl Cluster {
 /// or for Envoy's start have no effect in an ambient mesh of Istio's either.
 fn expects_effect(object: &Object) -> bool {
     match object {
-        // Without a selector it is for the waypoints of its namespace.
-        Object::Telemetry(it) => it.spec.selector.is_none(),
         Object::EnvoyFilter(it) => !it.spec.target_refs.is_empty(),
         Object::WasmPlugin(it) => it.spec.target_ref.is_some() || !it.spec.target_refs.is_empty(),
         Object::TrafficExtension(it) => !it.spec.target_refs.is_empty(),

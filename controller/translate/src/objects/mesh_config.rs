@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::GoDuration;
+use super::mesh_reporting::{
+    FileAccessLog, MeshReporting, OpenTelemetryCollector, Prometheus, ZipkinCollector,
+};
 
 /// The key of the ConfigMap that has the text.
 pub(crate) const KEY: &str = "mesh";
@@ -14,11 +17,14 @@ pub(crate) const KEY: &str = "mesh";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MeshConfig {
-    /// Services outside the mesh's programs that policies name.
+    /// Services outside the mesh's programs that policies and Telemetry objects name.
     pub extension_providers: Vec<ExtensionProvider>,
+    /// What is reported where no Telemetry object says anything.
+    #[serde(flatten)]
+    pub reporting: MeshReporting,
 }
 
-/// A service that policies name; one of its kinds. Those of kinds that mean nothing here have none.
+/// A service that policies or Telemetry objects name; one of its kinds. Those of kinds that mean nothing here have none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs)] // Istio's reference documents the fields
@@ -26,6 +32,10 @@ pub struct ExtensionProvider {
     pub name: String,
     pub envoy_ext_authz_http: Option<HttpAuthorizer>,
     pub envoy_ext_authz_grpc: Option<GrpcAuthorizer>,
+    pub opentelemetry: Option<OpenTelemetryCollector>,
+    pub zipkin: Option<ZipkinCollector>,
+    pub envoy_file_access_log: Option<FileAccessLog>,
+    pub prometheus: Option<Prometheus>,
 }
 
 /// It decides about requests, asked by HTTP.
@@ -99,5 +109,17 @@ impl ExtensionProvider {
     pub fn authorizer(&self) -> Option<&Authorizer> {
         let http = self.envoy_ext_authz_http.as_ref().map(|it| &it.common);
         http.or_else(|| self.envoy_ext_authz_grpc.as_ref().map(|it| &it.common))
+    }
+
+    /// The service and the port where it takes spans, if it does.
+    pub fn trace_address(&self) -> Option<(&str, u32)> {
+        let opentelemetry = self.opentelemetry.as_ref().map(|it| (it.service.as_str(), it.port));
+        opentelemetry.or_else(|| self.zipkin.as_ref().map(|it| (it.service.as_str(), it.port)))
+    }
+
+    /// The service and the port that it stands for, if it stands for one.
+    pub fn address(&self) -> Option<(&str, u32)> {
+        let authorizer = self.authorizer().map(|it| (it.service.as_str(), it.port));
+        authorizer.or_else(|| self.trace_address())
     }
 }

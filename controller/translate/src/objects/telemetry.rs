@@ -1,11 +1,11 @@
-//! Telemetry: what is traced, counted and logged (api.md §3.7). Not honoured by this release; a status says so.
+//! Telemetry: what is traced, counted and logged (api.md §3.7).
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::authorization_policy::TargetRef;
+use super::authorization_policy::{TargetRef, both_targets};
 use super::custom::Custom;
 use super::duration::GoDuration;
 use super::value::LabelSelector;
@@ -25,6 +25,13 @@ pub struct TelemetrySpec {
     pub tracing: Vec<Tracing>,
     pub metrics: Vec<Metrics>,
     pub access_logging: Vec<AccessLogging>,
+}
+
+impl TelemetrySpec {
+    /// Both ways to name targets, as one list with the field each comes from.
+    pub fn targets(&self) -> impl Iterator<Item = (String, &TargetRef)> {
+        both_targets(self.target_ref.as_ref(), &self.target_refs)
+    }
 }
 
 /// A provider by name.

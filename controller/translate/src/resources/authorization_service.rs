@@ -1,12 +1,12 @@
 //! Whom CUSTOM policies can ask: extension providers of the mesh as waypoints need them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody, HttpCheck, NamespacedHostname, Pattern};
+use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody, HttpCheck, Pattern};
 
-use crate::cluster::{Cluster, MeshService};
-use crate::objects::{Authorizer, ExtensionProvider, HttpAuthorizer};
+use super::provider_service;
+use crate::cluster::Cluster;
+use crate::objects::{ExtensionProvider, HttpAuthorizer};
 
 /// Where nobody says how long it may take (api.md §3.8).
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -21,22 +21,9 @@ pub(super) fn all(cluster: &Cluster) -> Vec<AuthorizationService> {
 /// Why nobody can be asked by the name of a provider.
 pub(crate) fn find_provider_problem(cluster: &Cluster, name: &str) -> Option<String> {
     let Some(provider) = cluster.mesh.find_provider(name) else {
-        let map = cluster.settings.mesh_config_map();
-        let root = &cluster.settings.root_namespace;
-        return Some(format!("ConfigMap {root}/{map} has no extension provider {name:?}"));
+        return Some(provider_service::unknown(cluster, name));
     };
     convert(cluster, provider).err()
-}
-
-/// The namespace and the host name an authorizer has; none where it is not said in which one.
-pub(crate) fn authorizer_host(cluster: &Cluster, authorizer: &Authorizer) -> (Option<Arc<str>>, Arc<str>) {
-    let (namespace, host) = match authorizer.service.split_once('/') {
-        Some((namespace, host)) => (Some(Arc::from(namespace)), host),
-        None => (None, authorizer.service.as_str()),
-    };
-    let from = namespace.as_ref().unwrap_or(&cluster.settings.root_namespace);
-    let hostname = cluster.settings.hostname_meant(from, host);
-    (namespace, hostname)
 }
 
 fn convert(cluster: &Cluster, provider: &ExtensionProvider) -> Result<AuthorizationService, String> {
@@ -46,17 +33,11 @@ fn convert(cluster: &Cluster, provider: &ExtensionProvider) -> Result<Authorizat
             "extension provider {name:?} decides about nothing; use one with envoyExtAuthzGrpc or envoyExtAuthzHttp"
         ));
     };
-    let found = find_service(cluster, authorizer).ok_or_else(|| {
-        format!("extension provider {name:?} names service {:?}, which does not exist", authorizer.service)
-    })?;
-    let port = u16::try_from(authorizer.port).ok().filter(|port| found.object.has_port(*port));
-    let port = port.ok_or_else(|| {
-        format!("extension provider {name:?} names port {} of {}, which has none", authorizer.port, found.key)
-    })?;
+    let (service, port) = provider_service::find(cluster, name, &authorizer.service, authorizer.port)?;
     let status = authorizer.status_on_error.as_ref().and_then(|text| text.parse().ok());
     Ok(AuthorizationService {
         provider: name.as_str().into(),
-        service: found.key,
+        service,
         port,
         timeout: authorizer.timeout.map(|it| it.0).filter(|it| !it.is_zero()).unwrap_or(TIMEOUT),
         fail_open: authorizer.fail_open,
@@ -71,14 +52,6 @@ fn convert(cluster: &Cluster, provider: &ExtensionProvider) -> Result<Authorizat
             None => CheckProtocol::Grpc,
         },
     })
-}
-
-fn find_service<'a>(cluster: &'a Cluster, authorizer: &Authorizer) -> Option<MeshService<'a>> {
-    let (namespace, hostname) = authorizer_host(cluster, authorizer);
-    match namespace {
-        Some(namespace) => cluster.find_service(&NamespacedHostname::new(namespace, hostname)),
-        None => cluster.resolve_hostname(&cluster.settings.root_namespace, &hostname),
-    }
 }
 
 fn convert_http(http: &HttpAuthorizer) -> HttpCheck {

@@ -3,7 +3,7 @@
 use mesh_model::{RequestPolicy, Security, TokenRule, WaypointConfig, WaypointKey};
 
 use super::targets::{Target, names};
-use super::{authorization_service, request_policy, token_rule};
+use super::{authorization_service, request_policy, telemetry, token_rule};
 use crate::cluster::{Cluster, Name, ServiceObject};
 
 /// The config of that waypoint: every waypoint has one, so that it can tell "nothing holds" from "not yet told".
@@ -26,7 +26,8 @@ pub(super) fn derive_waypoint(cluster: &Cluster, key: &WaypointKey) -> Option<Wa
         security.token_rules.extend(token_rules(cluster, namespace, is_meant));
     }
     let authorization_services = authorization_service::all(cluster);
-    Some(WaypointConfig { key: key.clone(), security, authorization_services })
+    let telemetry = telemetry::of_waypoint(cluster, &name, gateway);
+    Some(WaypointConfig { key: key.clone(), security, authorization_services, telemetry })
 }
 
 /// What targets an object that stands for services.

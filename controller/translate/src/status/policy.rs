@@ -60,7 +60,7 @@ fn at_waypoint(cluster: &Cluster, name: &Name, object: &Kept<AuthorizationPolicy
 }
 
 /// The first problem where no target can be used; else those there are.
-fn attached<'t>(
+pub(super) fn attached<'t>(
     cluster: &Cluster,
     name: &Name,
     targets: impl Iterator<Item = (String, &'t TargetRef)>,
@@ -81,11 +81,15 @@ fn attached<'t>(
         let (reason, message) = first.unwrap_or(("TargetNotFound", "no target is named".to_owned()));
         return Condition::fails(WAYPOINT, reason, message);
     }
-    let attached = format!("enforced for {}", attached.join(", "));
-    match problems.as_slice() {
-        [] => Condition::holds(WAYPOINT, "Accepted", attached),
+    in_force(&format!("for {}", attached.join(", ")), &problems)
+}
+
+/// Waypoints enforce it somewhere, but for the problems there are.
+pub(super) fn in_force(place: &str, problems: &[String]) -> Condition {
+    match problems {
+        [] => Condition::holds(WAYPOINT, "Accepted", format!("enforced {place}")),
         problems => {
-            let message = format!("{attached}; but {}", problems.join("; "));
+            let message = format!("enforced {place}; but {}", problems.join("; "));
             Condition::holds(WAYPOINT, "PartiallyInvalid", message)
         }
     }

@@ -7,7 +7,6 @@ use crate::objects::{Kind, ObjectKey};
 pub(super) fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Vec<Condition>> {
     let facts = cluster.unenforced.get(key)?;
     let (condition, consequence) = match key.kind {
-        Kind::Telemetry => ("WaypointAccepted", "waypoints report as they do without it"),
         Kind::EnvoyFilter | Kind::WasmPlugin | Kind::TrafficExtension => {
             ("WaypointAccepted", "waypoints run no extensions")
         }

@@ -38,7 +38,11 @@ impl Output {
             Resource::Policy(it) => format!("{it:#?}"),
             Resource::ServiceConfig(it) => format!("{it:#?}"),
             // Every waypoint has one; most say nothing.
-            Resource::WaypointConfig(it) if it.security.is_empty() && !self.everything => return,
+            Resource::WaypointConfig(it)
+                if it.security.is_empty() && it.telemetry.is_usual() && !self.everything =>
+            {
+                return;
+            }
             Resource::WaypointConfig(it) => format!("{it:#?}"),
         };
         let mut shown = prune(&shown);

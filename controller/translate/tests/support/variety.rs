@@ -52,7 +52,7 @@ fn labels(c: &mut Choice) -> Value {
 }
 
 /// The kinds that are drawn; some more often than others.
-const KINDS: [Kind; 23] = [
+const KINDS: [Kind; 24] = [
     Kind::Namespace,
     Kind::Node,
     Kind::Pod,
@@ -73,6 +73,7 @@ const KINDS: [Kind; 23] = [
     Kind::PeerAuthentication,
     Kind::RequestAuthentication,
     Kind::Telemetry,
+    Kind::ConfigMap,
     Kind::ServiceEntry,
     Kind::ServiceEntry,
     Kind::WorkloadEntry,
@@ -99,6 +100,7 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::PeerAuthentication => peer_authentication(c),
         Kind::RequestAuthentication => request_authentication(c),
         Kind::Telemetry => telemetry(c),
+        Kind::ConfigMap => mesh_config(c),
         Kind::ServiceEntry => entries::service_entry(c),
         Kind::WorkloadEntry => entries::workload_entry(c),
         _ => unreachable!("not drawn"),
@@ -120,8 +122,26 @@ pub(crate) fn object(c: &mut Choice) -> Object {
 }
 
 fn telemetry(c: &mut Choice) -> Value {
-    let spec = c.maybe(|_| json!({ "selector": { "matchLabels": { "app": "a" } } }));
-    json!({ "metadata": { "name": c.of(&["p", "q"]) }, "spec": spec.unwrap_or(json!({})) })
+    let mut spec = json!({
+        "tracing": [{ "providers": [{ "name": c.of(&["traces", "other"]) }], "randomSamplingPercentage": c.of(&[1, 2]) }],
+        "accessLogging": [{ "disabled": c.of(&[true, false]), "providers": [{ "name": "envoy" }] }],
+    });
+    let target =
+        |kind: &str, group: &str, name: &str| json!([{ "group": group, "kind": kind, "name": name }]);
+    match c.below(4) {
+        0 => spec["selector"] = json!({ "matchLabels": { "app": "a" } }),
+        1 => spec["targetRefs"] = target("Service", "", c.of(&SERVICES)),
+        2 => spec["targetRefs"] = target("Gateway", "gateway.networking.k8s.io", c.of(&["w", "v"])),
+        _ => {}
+    }
+    json!({ "metadata": { "name": c.of(&["p", "q"]) }, "spec": spec })
+}
+
+fn mesh_config(c: &mut Choice) -> Value {
+    let host = format!("{}.{}.svc.cluster.local", c.of(&SERVICES), c.of(&NAMESPACES));
+    let provider = json!({ "name": "traces", "opentelemetry": { "service": host, "port": 80 } });
+    let mesh = json!({ "accessLogFile": c.of(&["", "/dev/stdout"]), "extensionProviders": [provider] });
+    json!({ "metadata": { "name": "istio" }, "data": { "mesh": mesh.to_string() } })
 }
 
 fn gateway_class(c: &mut Choice) -> Value {

@@ -3,6 +3,7 @@
 pub(super) mod route;
 pub(super) mod security;
 mod stream;
+mod telemetry;
 mod traffic;
 
 use std::collections::BTreeMap;

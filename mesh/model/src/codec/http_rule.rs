@@ -259,7 +259,7 @@ fn encode_mirror(mirror: &Mirror) -> proto::Mirror {
     proto::Mirror { backend: Some(encode_backend(&mirror.backend)), per_million: mirror.share.0 }
 }
 
-fn share(per_million: u32) -> Result<PerMillion, DecodeError> {
+pub(super) fn share(per_million: u32) -> Result<PerMillion, DecodeError> {
     match PerMillion(per_million) {
         share if share <= PerMillion::ALL => Ok(share),
         _ => Err(DecodeError::new(format!("{per_million} is more than a million")).within("per_million")),

@@ -6,7 +6,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{at, by_port, each, named, parse_message, port};
-use super::{http_rule, security, stream_rule, traffic};
+use super::{http_rule, security, stream_rule, telemetry, traffic};
 use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 /// The type URL of these resources.
@@ -27,7 +27,9 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     }
     let key = NamespacedHostname::new(wire.namespace, named("hostname", &wire.hostname)?);
     let security = at("security", security::decode(wire.security))?;
-    Ok(ServiceConfig { key, ports, subsets, security, traffic: traffic::decode("traffic", wire.traffic)? })
+    let traffic = traffic::decode("traffic", wire.traffic)?;
+    let telemetry = wire.telemetry.map(telemetry::decode);
+    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -39,6 +41,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         subsets: config.subsets.iter().map(encode_subset).collect(),
         security: security::encode(&config.security),
         traffic: traffic::encode(&config.traffic),
+        telemetry: config.telemetry.as_ref().map(telemetry::encode),
     }
 }
 

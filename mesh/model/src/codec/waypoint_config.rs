@@ -4,7 +4,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{at, named, parse_message};
-use super::{authorization_service, security};
+use super::{authorization_service, security, telemetry};
 use crate::{WaypointConfig, WaypointKey};
 
 /// The type URL of these resources.
@@ -25,6 +25,7 @@ pub fn decode(wire: proto::WaypointConfig) -> Result<WaypointConfig, DecodeError
             .into_iter()
             .filter_map(|service| authorization_service::decode(service).ok())
             .collect(),
+        telemetry: wire.telemetry.map(telemetry::decode).unwrap_or_default(),
     })
 }
 
@@ -39,5 +40,6 @@ pub fn encode(config: &WaypointConfig) -> proto::WaypointConfig {
             .iter()
             .map(authorization_service::encode)
             .collect(),
+        telemetry: (!config.telemetry.is_usual()).then(|| telemetry::encode(&config.telemetry)),
     }
 }

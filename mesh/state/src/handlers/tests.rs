@@ -87,6 +87,7 @@ fn policies_and_configurations_come_and_go() {
         subsets: Vec::new(),
         security: Default::default(),
         traffic: Default::default(),
+        telemetry: None,
     };
     assert!(
         configs
@@ -110,7 +111,12 @@ fn sec_a_waypoint_that_is_gone_is_told_from_one_that_was_never_told_of() {
         rules: Vec::new(),
     };
     let security = Security { policies: vec![policy], token_rules: Vec::new() };
-    let config = WaypointConfig { key: named.clone(), security, authorization_services: Vec::new() };
+    let config = WaypointConfig {
+        key: named.clone(),
+        security,
+        authorization_services: Vec::new(),
+        telemetry: Default::default(),
+    };
     configs.apply(vec![], vec![named.to_string()]);
     assert_eq!(reader.snapshot().waypoint_config(&named), None, "never told of");
     let sent = raw(&named, waypoint_config::encode(&config).encode_to_vec());

@@ -77,6 +77,7 @@ fn readers_hear_of_what_concerns_them() {
         subsets: Vec::new(),
         security: Default::default(),
         traffic: Default::default(),
+        telemetry: None,
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

@@ -1,10 +1,10 @@
 //! What a request's report counts.
 
-use mesh_model::Identity;
+use mesh_model::{CodeTest, Comparison, Identity, LogEncoding, LogFilter};
 
 use super::*;
-use crate::Registry;
 use crate::labels::tests::workload;
+use crate::{Registry, TraceParent};
 
 fn source() -> Arc<RequestSource> {
     let client = Party {
@@ -99,4 +99,73 @@ fn a_request_that_was_never_answered_was_given_up_by_the_client() {
     drop(RequestReport::open(&metrics, &source(), service(), false));
     let page = registry.encode();
     assert!(page.contains("response_code=\"0\",grpc_response_status=\"\",response_flags=\"DC\""), "{page}");
+}
+
+#[test]
+fn a_span_says_who_asked_whom_for_what_and_how_it_ended() {
+    let metrics = HttpMetrics::new(&Registry::new("proxy", "0"));
+    let request = http::Request::builder()
+        .uri("/reviews?id=1")
+        .header("host", "web")
+        .header("x-request-id", "id-1")
+        .header("tracestate", "a=b")
+        .body(())
+        .unwrap();
+    let (request, ()) = request.into_parts();
+    let (ids, parent) = (TraceParent::new(1, 2, true), TraceParent::new(1, 3, true));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let span =
+        OpenSpan::new(ids, Some(parent), &request.headers, "web:80/*".into(), Vec::new(), move |span| {
+            sender.send(span).unwrap();
+        });
+    let mut report = RequestReport::open(&metrics, &source(), service(), false);
+    report.describe(RequestDetails::of(&request));
+    report.trace_as(span);
+    report.set_destination(&Party::from(&workload("web")));
+    report.close(RequestEnd {
+        code: 503,
+        received: 11,
+        sent: 22,
+        grpc_status: Some(0),
+        ..RequestEnd::default()
+    });
+    let span = receiver.recv().unwrap();
+    assert_eq!((span.ids, span.parent, span.trace_state.as_str()), (ids, Some(3), "a=b"));
+    assert!(span.failed);
+    let tag = |name: &str| span.tags.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    for (name, value) in [
+        ("component", "proxy"),
+        ("guid:x-request-id", "id-1"),
+        ("http.url", "http://web/reviews?id=1"),
+        ("http.method", "GET"),
+        ("http.status_code", "503"),
+        ("request_size", "11"),
+        ("response_size", "22"),
+        ("error", "true"),
+        ("istio.source_workload", "client"),
+        ("istio.source_namespace", "prod"),
+        ("istio.destination_canonical_service", "web"),
+        ("istio.destination_app_version", "v1"),
+    ] {
+        assert_eq!(tag(name), Some(value), "{name}");
+    }
+    assert_eq!(tag("grpc.status_code"), None);
+}
+
+#[test]
+fn only_requests_that_a_filter_includes_are_logged() {
+    let test = CodeTest { comparison: Comparison::AtLeast, code: 400 };
+    let log = AccessLog { encoding: LogEncoding::Text, filter: LogFilter { any_of: vec![vec![test]] } };
+    let log = Arc::new(log);
+    let metrics = HttpMetrics::new(&Registry::new("proxy", "0"));
+    let lines = crate::connection::tests::logged(|| {
+        for (code, path) in [(200, "/fine"), (404, "/missing")] {
+            let (request, ()) = http::Request::builder().uri(path).body(()).unwrap().into_parts();
+            let mut report = RequestReport::open(&metrics, &source(), service(), false);
+            report.describe(RequestDetails::of(&request));
+            report.log_as(log.clone());
+            report.close(RequestEnd { code, ..RequestEnd::default() });
+        }
+    });
+    assert!(lines.contains("/missing") && !lines.contains("/fine"), "{lines}");
 }

@@ -1,5 +1,7 @@
 //! Both forms of a line.
 
+use http::Request;
+
 use super::*;
 use crate::RequestFlags;
 
@@ -19,7 +21,7 @@ fn details() -> RequestDetails {
         upstream_cluster: Some("inbound-vip|80|http|web.prod.svc.cluster.local".to_owned()),
         downstream_remote_address: Some("10.0.0.1:5000".parse().unwrap()),
         route_name: Some("HTTPRoute/prod/web/0".into()),
-        ..RequestDetails::of(&request)
+        ..RequestDetails::of(&request.into_parts().0)
     }
 }
 
@@ -52,12 +54,12 @@ fn json_has_envoys_keys() {
 #[test]
 fn the_path_is_the_one_the_client_asked_for() {
     let request = Request::builder()
-        .uri("http://web/rewritten")
+        .uri("http://web/asked")
         .version(Version::HTTP_2)
-        .header("x-envoy-original-path", "/asked")
+        .header("x-envoy-original-path", "/forged")
         .body(())
         .unwrap();
-    let details = RequestDetails::of(&request);
+    let details = RequestDetails::of(&request.into_parts().0);
     assert_eq!((details.path.as_str(), details.protocol), ("/asked", "HTTP/2"));
     assert_eq!(details.authority.as_deref(), Some("web"));
 }

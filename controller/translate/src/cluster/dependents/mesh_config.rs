@@ -3,12 +3,13 @@
 use super::Dependents;
 use crate::cluster::Name;
 use crate::objects::{Kind, PolicyAction};
-use crate::resources::authorizer_host;
+use crate::resources::provider_host;
 
 impl Dependents<'_> {
     pub(super) fn of_config_map(&mut self, name: &Name) {
         if self.cluster.is_mesh_config(name) {
             self.add_askers();
+            self.add_all_reports();
         }
     }
 
@@ -16,7 +17,7 @@ impl Dependents<'_> {
     pub(super) fn add_authorizers(&mut self, hostname: &str) {
         let cluster = self.cluster;
         let mut authorizers = cluster.mesh.extension_providers.iter().filter_map(|it| it.authorizer());
-        if authorizers.any(|it| &*authorizer_host(cluster, it).1 == hostname) {
+        if authorizers.any(|it| &*provider_host(cluster, &it.service).1 == hostname) {
             self.add_askers();
         }
     }

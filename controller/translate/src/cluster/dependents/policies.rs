@@ -86,5 +86,10 @@ impl Dependents<'_> {
                 self.add_status(Kind::BackendTlsPolicy, at);
             }
         }
+        for (at, object) in cluster.telemetries.in_namespace(namespace) {
+            if object.spec.targets().any(|(_, it)| it.name == target) {
+                self.add_status(Kind::Telemetry, at);
+            }
+        }
     }
 }

@@ -26,6 +26,7 @@ impl Dependents<'_> {
         self.add_routes_to(hostname);
         self.add_destination_rules(hostname);
         self.add_authorizers(hostname);
+        self.add_reports_to(hostname);
     }
 
     /// What is told about an object that stands for services, and about what refers to it by its name.

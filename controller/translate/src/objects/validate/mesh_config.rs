@@ -16,6 +16,11 @@ pub(super) fn check(object: &ConfigMap, checks: &mut Checks) {
         Ok(config) => config,
         Err(reason) => return checks.fail("data.mesh", reason),
     };
+    let sampling = config.reporting.default_config.tracing.sampling;
+    if sampling.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
+        let field = "data.mesh.defaultConfig.tracing.sampling";
+        checks.fail(field, "is not a percentage; use 0 to 100");
+    }
     let providers = &config.extension_providers;
     for at in repeated(providers.iter().map(|provider| &provider.name)) {
         let reason = format!("{:?} is there twice", providers[at].name);
@@ -26,11 +31,13 @@ pub(super) fn check(object: &ConfigMap, checks: &mut Checks) {
         if provider.name.is_empty() {
             checks.fail(format!("{path}.name"), "is needed");
         }
-        let Some(authorizer) = provider.authorizer() else { continue };
-        if authorizer.service.is_empty() {
-            checks.fail(format!("{path}.service"), "is needed");
+        if let Some((service, port)) = provider.address() {
+            if service.is_empty() {
+                checks.fail(format!("{path}.service"), "is needed");
+            }
+            checks.port(format!("{path}.port"), i32::try_from(port).unwrap_or(i32::MAX));
         }
-        checks.port(format!("{path}.port"), i32::try_from(authorizer.port).unwrap_or(i32::MAX));
+        let Some(authorizer) = provider.authorizer() else { continue };
         let status = authorizer.status_on_error.as_deref();
         let is_error = |text: &str| text.parse().is_ok_and(|status: u16| (400..600).contains(&status));
         if status.is_some_and(|text| !is_error(text)) {

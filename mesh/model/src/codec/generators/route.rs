@@ -7,6 +7,7 @@ use proptest::sample::select;
 
 use super::security::security;
 use super::stream::stream_rule;
+use super::telemetry::telemetry;
 use super::traffic::port_traffic;
 use super::{duration, host, labels, name, text};
 use crate::{
@@ -181,7 +182,15 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         let subset = |(name, (labels, traffic))| Subset { name, labels, traffic };
         subsets.into_iter().map(subset).collect()
     });
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, security(), port_traffic()).prop_map(
-        |(key, ports, subsets, security, traffic)| ServiceConfig { key, ports, subsets, security, traffic },
+    let rest = (security(), port_traffic(), option::of(telemetry()));
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
+        |(key, ports, subsets, (security, traffic, telemetry))| ServiceConfig {
+            key,
+            ports,
+            subsets,
+            security,
+            traffic,
+            telemetry,
+        },
     )
 }

@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::telemetry::telemetry;
 use super::{block, host, name, policy_key, text};
 use crate::{
     Attribute, AuthorizationService, CheckProtocol, CheckedBody, Condition, HttpCheck, Pattern, PolicyAction,
@@ -102,11 +103,12 @@ pub(super) fn security() -> impl Strategy<Value = Security> {
 }
 
 pub(in crate::codec) fn waypoint_config() -> impl Strategy<Value = WaypointConfig> {
-    (text(), name(), security(), vec(authorization_service(), 0..3)).prop_map(
-        |(namespace, gateway, security, authorization_services)| WaypointConfig {
+    (text(), name(), security(), vec(authorization_service(), 0..3), telemetry()).prop_map(
+        |(namespace, gateway, security, authorization_services, telemetry)| WaypointConfig {
             key: WaypointKey { namespace, gateway },
             security,
             authorization_services,
+            telemetry,
         },
     )
 }
