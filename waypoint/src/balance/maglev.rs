@@ -91,7 +91,7 @@ impl Taker {
 }
 
 fn next_prime(from: u64) -> u64 {
-    let is_prime = |number: &u64| (2..).take_while(|d| d * d <= *number).all(|d| number % d != 0);
+    let is_prime = |number: &u64| (2..).take_while(|d| d * d <= *number).all(|d| !number.is_multiple_of(d));
     // There is always one before twice the number.
     (from..from * 2).find(is_prime).unwrap_or(from)
 }
