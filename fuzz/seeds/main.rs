@@ -1,6 +1,7 @@
 //! Writes the seeds that no editor could: frames, packets, resources, certificates.
 //! `cargo run -p adit-fuzz --bin seeds` renews them; the others are texts written by hand.
 
+mod answers;
 mod certificates;
 mod packets;
 mod resources;
@@ -18,7 +19,8 @@ type Seed = (&'static str, &'static str, Vec<u8>);
 fn main() -> anyhow::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let [packets, resources] = [packets::seeds(), resources::seeds()];
-    let seeds = [packets, resources, traffic::seeds(), certificates::seeds()?, tls::seeds()].concat();
+    let (answers, traffic) = (answers::seeds(), traffic::seeds());
+    let seeds = [packets, resources, answers, traffic, certificates::seeds()?, tls::seeds()].concat();
     for (target, name, bytes) in &seeds {
         let folder = corpus.join(target);
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -19,6 +19,8 @@ use crate::outside::fetch_endpoint;
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, Client, Hop, Terms, Version};
+#[cfg(fuzzing)]
+pub(crate) use grpc::read as read_grpc;
 
 /// More of an answer is not read.
 const LARGEST_ANSWER: usize = 1 << 20;

@@ -2,11 +2,12 @@
 //! traffic, made uniform, judged by policies and by routes.
 
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use mesh_authz::{Call, Connection, Request, authorize_call, questions};
 use mesh_model::{Identity, ServiceConfig, WaypointConfig};
 
 use crate::client_hello::{self, Greeting};
+use crate::consent::{self, Opinion};
 use crate::detect::{self, Protocol};
 use crate::http::normalise::{self, Kind};
 use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict, authority_of};
@@ -27,6 +28,19 @@ pub fn name_asked_for(bytes: &[u8]) -> Option<Option<String>> {
         Greeting::Unfinished => None,
         Greeting::Name(name) => Some(Some(name)),
         Greeting::Nothing => Some(None),
+    }
+}
+
+/// Makes the changes to a request's headers that an answer by gRPC to a question about it asks for; or the status of
+/// its denial. None if it makes no sense.
+pub fn consent(answer: &[u8], headers: &mut HeaderMap) -> Option<Result<(), StatusCode>> {
+    let ok = HeaderMap::from_iter([("grpc-status".parse().ok()?, HeaderValue::from_static("0"))]);
+    match consent::read_grpc(StatusCode::OK, &ok, None, answer.to_vec().into()).ok()? {
+        Opinion::Consent(changes) => {
+            changes.request.apply(headers);
+            Some(Ok(()))
+        }
+        Opinion::Denial(denied) => Some(Err(denied.status)),
     }
 }
 

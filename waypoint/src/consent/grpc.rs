@@ -33,7 +33,17 @@ pub(super) async fn ask(authorizer: &Authorizer, subject: &Subject<'_>) -> Resul
     let answer =
         authorizer.exchange(subject.tunnel, (&chosen, terms.as_ref()), Version::Http2, request).await?;
     let (head, body, trailers) = answer;
-    let message = message_of(head.status, &head.headers, trailers.as_ref(), body)?;
+    read(head.status, &head.headers, trailers.as_ref(), body)
+}
+
+/// The opinion in an answer.
+pub(crate) fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    trailers: Option<&HeaderMap>,
+    body: Bytes,
+) -> Result<Opinion, NoOpinion> {
+    let message = message_of(status, headers, trailers, body)?;
     let answer = proto::CheckResponse::decode(message);
     opinion(answer.map_err(|error| NoOpinion::Nonsense(error.to_string()))?)
 }
