@@ -14,7 +14,7 @@ use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody};
 use thiserror::Error;
 
 use crate::balance::{Caller, Chosen, OnItsWay, Outcome};
-use crate::http::{Edits, RequestBody};
+use crate::http::{Beginning, Edits, RequestBody};
 use crate::outside::fetch_endpoint;
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
@@ -40,15 +40,9 @@ pub(crate) struct Subject<'a> {
     /// The request; none if the connection carries no HTTP.
     pub(crate) head: Option<&'a Parts>,
     /// What is told of the request's body.
-    pub(crate) body: Option<ToldBody>,
+    pub(crate) body: Option<Beginning>,
     /// The name the client has asked for by TLS.
     pub(crate) sni: Option<&'a str>,
-}
-
-/// A body, as far as somebody is told of it.
-pub(crate) struct ToldBody {
-    pub(crate) bytes: Bytes,
-    pub(crate) complete: bool,
 }
 
 /// What was answered.

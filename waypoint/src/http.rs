@@ -45,7 +45,7 @@ use report::Exchange;
 use response::ResponseBody;
 
 pub(crate) use attempts::{find_terms, request_for};
-pub(crate) use body::RequestBody;
+pub(crate) use body::{Beginning, RequestBody};
 pub(crate) use cors::Cors;
 pub(crate) use edits::{Edits, How, editable};
 pub(crate) use fault::includes;

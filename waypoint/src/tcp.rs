@@ -15,6 +15,7 @@ use mesh_telemetry::{Addresses, ConnectionReport, Failure, Reporter, ResponseFla
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::balance::{Caller, OnItsWay, Outcome, party_of};
+use crate::http::find_terms;
 use crate::outside::fetch_endpoint;
 use crate::routes::Destination;
 use crate::stream::Admitted;
@@ -79,7 +80,7 @@ struct Connected {
 
 /// Connects to an endpoint, to another one if that fails.
 async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -> Option<Connected> {
-    let terms = tunnel.worker.terms.find(&tunnel.worker.reader.snapshot(), destination);
+    let terms = find_terms(tunnel, destination);
     let counted = match terms.as_ref().map(|terms| terms.enter_connection()).transpose() {
         Ok(counted) => counted,
         Err(overflow) => {

@@ -103,6 +103,7 @@ pub use telemetry::{
     Tracing,
 };
 pub use unknown::find_unknown_fields;
+pub(crate) use validate::is_token;
 pub use validate::{Invalid, validate};
 pub use value::{FreeForm, IpBlock, LabelSelector, Percent, Port, PortText};
 pub use virtual_service::{

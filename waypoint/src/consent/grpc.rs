@@ -14,8 +14,8 @@ use proto::attribute_context::{HttpRequest, Peer, Request as AskedRequest, TlsSe
 use proto::check_response::HttpResponse;
 use proto::header_value_option::HeaderAppendAction;
 
-use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject, ToldBody};
-use crate::http::{Edits, How, find_terms};
+use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject};
+use crate::http::{Beginning, Edits, How, find_terms};
 use crate::own_request;
 use crate::routes::authority_of;
 use crate::upstream::Version;
@@ -74,7 +74,7 @@ fn address(address: SocketAddr) -> proto::Address {
     proto::Address { socket_address: Some(socket) }
 }
 
-fn http_request(head: &Parts, body: Option<&ToldBody>, pack_as_bytes: bool) -> HttpRequest {
+fn http_request(head: &Parts, body: Option<&Beginning>, pack_as_bytes: bool) -> HttpRequest {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let find = |name: &str| head.headers.get(name).map(text);
     let mut headers: BTreeMap<String, String> = BTreeMap::new();

@@ -8,11 +8,11 @@ use mesh_authz::{Consent, questions};
 use mesh_telemetry::RequestFlags;
 
 use super::authorize::call_of;
-use super::body::{BodySource, BoxError};
+use super::body::{Beginning, BodySource, BoxError};
 use super::edits::Edits;
 use super::normalise::Kind;
 use super::reply::Reply;
-use crate::consent::{Authorizer, Denied, NoOpinion, Opinion, Subject, ToldBody};
+use crate::consent::{Authorizer, Denied, NoOpinion, Opinion, Subject};
 use crate::security::Guards;
 use crate::tunnel::Tunnel;
 
@@ -59,7 +59,7 @@ async fn told_body(
     authorizer: &Authorizer,
     body: &BodySource<Incoming>,
     kind: Kind,
-) -> Result<Option<ToldBody>, Reply> {
+) -> Result<Option<Beginning>, Reply> {
     let Some((wanted, limit)) = authorizer.wants_body().filter(|_| !kind.websocket) else { return Ok(None) };
     let broken = |_: BoxError| Reply::new(StatusCode::BAD_REQUEST, "downstream_body_broke_off");
     let beginning = body.beginning(limit).await.map_err(broken)?;
@@ -67,7 +67,7 @@ async fn told_body(
         let reply = Reply::new(StatusCode::PAYLOAD_TOO_LARGE, "request_payload_too_large");
         return Err(reply.with_body("Payload Too Large"));
     }
-    Ok(Some(ToldBody { bytes: beginning.bytes, complete: beginning.complete }))
+    Ok(Some(beginning))
 }
 
 fn without_opinion(authorizer: &Authorizer, reason: &NoOpinion) -> Result<(), Reply> {

@@ -70,14 +70,14 @@ pub(super) async fn admit(tunnel: &Tunnel, asked: Asked<'_>) -> Result<Admitted,
     // From here on, so that no change between the answer and the copy is missed (L4-15).
     let reader: &Reader = &tunnel.worker.reader;
     let changed = reader.configs_changed();
-    let consented = ask(tunnel, sni.as_deref()).await?;
-    let permit = judge(tunnel, sni.as_deref(), &consented, true)?;
+    let guards = Guards::find(tunnel).ok_or(Refused::NotConfigured)?;
+    let consented = ask(tunnel, &guards, sni.as_deref()).await;
+    let permit = judge(tunnel, &guards, (sni.as_deref(), &consented), true)?;
     Ok(Admitted { permit, changed, sni, consented })
 }
 
 /// Asks until somebody does not consent, and answers who did.
-async fn ask(tunnel: &Tunnel, sni: Option<&str>) -> Result<Vec<Arc<str>>, Refused> {
-    let guards = Guards::find(tunnel).ok_or(Refused::NotConfigured)?;
+async fn ask(tunnel: &Tunnel, guards: &Guards, sni: Option<&str>) -> Vec<Arc<str>> {
     let mut questions = questions(guards.policies(), &call_of(tunnel, sni));
     let mut consented = Vec::new();
     while let Some(question) = questions.next() {
@@ -98,7 +98,7 @@ async fn ask(tunnel: &Tunnel, sni: Option<&str>) -> Result<Vec<Arc<str>>, Refuse
         consented.push(provider.clone());
         questions.consented();
     }
-    Ok(consented)
+    consented
 }
 
 impl Admitted {
@@ -110,7 +110,8 @@ impl Admitted {
                 return std::future::pending().await;
             }
             // Nobody is asked twice; but a connection ends if a policy wants somebody else's consent.
-            let judged = judge(tunnel, self.sni.as_deref(), &self.consented, false);
+            let Some(guards) = Guards::find(tunnel) else { continue };
+            let judged = judge(tunnel, &guards, (self.sni.as_deref(), &self.consented), false);
             if let Err(Refused::Denied(cause)) = judged {
                 return Refused::Revoked(cause);
             }
@@ -125,11 +126,10 @@ fn call_of<'a>(tunnel: &'a Tunnel, sni: Option<&'a str>) -> Call<'a> {
 
 fn judge(
     tunnel: &Tunnel,
-    sni: Option<&str>,
-    consented: &[Arc<str>],
+    guards: &Guards,
+    (sni, consented): (Option<&str>, &[Arc<str>]),
     speak_up: bool,
 ) -> Result<Permit, Refused> {
-    let guards = Guards::find(tunnel).ok_or(Refused::NotConfigured)?;
     let call = call_of(tunnel, sni);
     if speak_up {
         for note in notes(guards.policies(), &call) {

@@ -114,7 +114,7 @@ impl Checks {
 }
 
 /// Whether a text can be the name of a header or of a cookie.
-fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(legal)
 }

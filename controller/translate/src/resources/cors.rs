@@ -7,7 +7,7 @@ use gateway_api::experimental::httproutes::HttpRouteRulesFiltersCors;
 use mesh_model::{Cors, ValueMatch};
 
 use super::problem::{Problem, find_pattern_error};
-use crate::objects::{CorsPolicy, StringMatch, UnmatchedPreflights};
+use crate::objects::{CorsPolicy, StringMatch, UnmatchedPreflights, is_token};
 
 /// The API's default for `maxAge`.
 const MAX_AGE: i32 = 5;
@@ -99,8 +99,7 @@ fn pattern(written: &StringMatch) -> Result<ValueMatch, String> {
 
 /// The name of a method or of a header.
 fn token(text: &str) -> Option<Arc<str>> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (!text.is_empty() && text.bytes().all(is_token)).then(|| text.into())
+    is_token(text).then(|| text.into())
 }
 
 #[cfg(test)]

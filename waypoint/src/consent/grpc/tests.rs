@@ -36,7 +36,7 @@ fn az_the_request_is_told_as_envoy_tells_it() {
         .body(())
         .unwrap();
     let (head, ()) = request.into_parts();
-    let body = ToldBody { bytes: Bytes::from_static(b"abc"), complete: true };
+    let body = Beginning { bytes: Bytes::from_static(b"abc"), complete: true };
     let told = http_request(&head, Some(&body), false);
     assert_eq!(
         (told.method.as_str(), told.path.as_str(), told.host.as_str(), told.scheme.as_str()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mesh_model::{Attribute, Condition, PathTemplate, Pattern, ServiceAccountMatch};
 
-use crate::objects::{self, IpBlock, Operation, PortText, Source};
+use crate::objects::{self, IpBlock, Operation, PortText, Source, is_token};
 
 /// All of them have to match.
 pub(super) fn of_source(
@@ -124,10 +124,6 @@ fn bracketed(key: &str) -> Result<Attribute, String> {
         }
         _ => Err(unknown()),
     }
-}
-
-fn is_token(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn asks(condition: &Condition) -> bool {
