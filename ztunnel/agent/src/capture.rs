@@ -1,14 +1,19 @@
 //! Taking over the traffic of one pod, inside its own network namespace, and
 //! letting go of it.
 
+mod connections;
 pub(crate) mod nft;
 mod routes;
 pub mod rules;
+mod steering;
+mod sysctl;
 
 use std::io;
 
 use mesh_net::namespace::Namespace;
-pub use rules::Settings;
+pub use rules::{Settings, Way};
+use steering::Sources;
+use tracing::info;
 
 /// Why capture is not as it should be.
 #[derive(Debug, thiserror::Error)]
@@ -21,16 +26,46 @@ pub enum CaptureError {
     Routes(io::Error),
 }
 
-/// Captures the pod's traffic as `settings` say. Rules that are there already are
-/// replaced in one step, and established connections are not disturbed.
-pub async fn apply(namespace: &Namespace, settings: &Settings) -> Result<(), CaptureError> {
-    // Routes first: without a rule that marks packets they match nothing.
+/// Captures the pod's traffic as `settings` say, and tells how. Rules that are there already
+/// are replaced in one step, and established connections are not disturbed: a pod that
+/// has any which are not captured is not steered.
+pub async fn apply(namespace: &Namespace, settings: &Settings) -> Result<Way, CaptureError> {
+    // Routes of marks first: without a rule that marks packets they match nothing.
     routes::add(namespace).await.map_err(CaptureError::Routes)?;
-    nft::run(namespace, &rules::ruleset(settings)).await.map_err(CaptureError::Rules)
+    let steered = routes::is_steered(namespace).await.map_err(CaptureError::Routes)?;
+    if let Some(sources) = steering::prepare(namespace, steered) {
+        match steer(namespace, settings, &sources).await {
+            Err(error) if !steered => {
+                info!("a pod cannot be steered, and is captured by translation: {error}")
+            }
+            result => return result.map(|()| Way::Steered),
+        }
+    }
+    if steered {
+        unsteer(namespace).await?;
+    }
+    let ruleset = rules::ruleset(settings, Way::Translated);
+    nft::run(namespace, &ruleset).await.map_err(CaptureError::Rules)?;
+    Ok(Way::Translated)
+}
+
+/// Rules first: a connection that the routes bring has to be awaited.
+async fn steer(namespace: &Namespace, settings: &Settings, sources: &Sources) -> Result<(), CaptureError> {
+    let ruleset = rules::ruleset(settings, Way::Steered);
+    nft::run(namespace, &ruleset).await.map_err(CaptureError::Rules)?;
+    routes::steer(namespace, sources).await.map_err(CaptureError::Routes)
+}
+
+async fn unsteer(namespace: &Namespace) -> Result<(), CaptureError> {
+    routes::unsteer(namespace).await.map_err(CaptureError::Routes)?;
+    sysctl::switch_off(namespace).map_err(CaptureError::Routes)
 }
 
 /// Lets go of the pod's traffic; a pod that is not captured stays as it is.
 pub async fn remove(namespace: &Namespace) -> Result<(), CaptureError> {
+    if routes::is_steered(namespace).await.map_err(CaptureError::Routes)? {
+        unsteer(namespace).await?;
+    }
     nft::run(namespace, &rules::removal()).await.map_err(CaptureError::Rules)?;
     routes::remove(namespace).await.map_err(CaptureError::Routes)
 }

@@ -6,150 +6,21 @@
 #[allow(dead_code, reason = "shared with the tests of ZDS")]
 mod fake_ztunnel;
 
+#[path = "support/node.rs"]
+#[allow(dead_code, reason = "shared with the tests of steering")]
+mod node;
+
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use fake_ztunnel::FakeZtunnel;
 use mesh_net::namespace::Namespace;
-use mesh_net::socket::{SocketOptions, listen_tcp, original_destination, tcp_socket_for};
-use mesh_testkit::node::{Echo, Pod, Running, Testnet};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use mesh_net::socket::{SocketOptions, tcp_socket_for};
+use mesh_testkit::node::Echo;
+use node::{DEADLINE, Node, at, captured, echoes, listen, wanted};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
-use ztunnel_agent::enrolment::Rules;
-use ztunnel_agent::{Config, Origin};
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A node with an agent.
-struct Node {
-    net: Testnet,
-    files: TempDir,
-    agent: Option<Running<Result<()>>>,
-}
-
-impl Node {
-    fn new() -> Result<Option<Self>> {
-        let Some(net) = Testnet::new(1)? else { return Ok(None) };
-        let mut node = Self { net, files: tempfile::tempdir()?, agent: None };
-        fs::create_dir(node.files.path().join("pods"))?;
-        node.start();
-        Ok(Some(node))
-    }
-
-    fn start(&mut self) {
-        let config = Config {
-            origin: Origin::Directory {
-                pods: self.files.path().join("pods"),
-                results: self.files.path().join("results"),
-            },
-            zds_socket: self.socket(),
-            health: Some("127.0.0.1:8000".parse().unwrap()),
-            metrics: None,
-            commands: None,
-            rules: Rules::default(),
-            grace: Duration::ZERO,
-        };
-        self.agent = Some(self.net.node(1).netns().spawn(|| ztunnel_agent::run(config, None)));
-    }
-
-    /// Ends the agent as a kill does, and returns once it is gone.
-    async fn kill(&mut self) {
-        let agent = self.agent.take().unwrap();
-        assert!(agent.stop().await.is_none(), "it ran until it was killed");
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.files.path().join("zds.sock")
-    }
-
-    async fn ztunnel(&self) -> Result<FakeZtunnel> {
-        FakeZtunnel::connect(&self.socket()).await
-    }
-
-    /// Tells the agent of a pod; `change` are the fields that matter.
-    fn write(&self, uid: &str, netns: PathBuf, change: Value) -> Result<()> {
-        let mut record = json!({
-            "uid": uid, "name": format!("pod-{uid}"), "namespace": "shop", "netns": netns,
-            "namespaceLabels": { "istio.io/dataplane-mode": "ambient" },
-        });
-        for (key, value) in change.as_object().context("fields")? {
-            record[key] = value.clone();
-        }
-        let temporary = self.files.path().join("pods/.new");
-        fs::write(&temporary, record.to_string())?;
-        Ok(fs::rename(temporary, self.files.path().join(format!("pods/{uid}.json")))?)
-    }
-
-    fn result(&self, uid: &str) -> Option<Value> {
-        let json = fs::read(self.files.path().join(format!("results/{uid}.json"))).ok()?;
-        Some(serde_json::from_slice(&json).unwrap())
-    }
-
-    /// Waits for a result and returns its message.
-    async fn wait_for(&self, uid: &str, redirection: &str) -> Result<String> {
-        let found = async {
-            loop {
-                if let Some(result) = self.result(uid).filter(|result| result["redirection"] == redirection) {
-                    return result["message"].as_str().unwrap_or_default().to_owned();
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let found = timeout(DEADLINE, found).await;
-        found.with_context(|| format!("pod {uid} is {:?}, expected {redirection}", self.result(uid)))
-    }
-}
-
-/// All rules and marks-based routes of a pod, as `nft` and `ip` print them.
-fn captured(pod: &Pod) -> Result<String> {
-    let netns = pod.netns();
-    let mut all = netns.output("nft", &["list", "ruleset"])?;
-    for family in ["-4", "-6"] {
-        let rules = netns.output("ip", &[family, "rule", "show"])?;
-        all += &rules.lines().filter(|line| line.contains("fwmark")).collect::<Vec<_>>().join("\n");
-        all += netns
-            .output("ip", &[family, "route", "show", "table", "all"])?
-            .lines()
-            .filter(|line| line.contains("table 100"))
-            .collect::<Vec<_>>()
-            .join("\n")
-            .as_str();
-    }
-    Ok(all)
-}
-
-/// A listener of ztunnel in a pod.
-fn listen(pod: &Pod, port: u16) -> Result<TcpListener> {
-    let address = SocketAddr::new("::".parse()?, port);
-    let listener = pod.netns().namespace().run(|| listen_tcp(address, &SocketOptions::default()))?;
-    Ok(TcpListener::from_std(listener)?)
-}
-
-/// Connects, and returns what the connection that arrives at `listener` wanted.
-async fn wanted(listener: &TcpListener, from: &Pod, to: SocketAddr) -> Result<SocketAddr> {
-    let (client, accepted) = tokio::join!(from.netns().connect(to), timeout(DEADLINE, listener.accept()));
-    client.with_context(|| format!("connecting to {to}"))?;
-    Ok(original_destination(&accepted??.0)?)
-}
-
-/// Sends a line through a connection to an echo server and expects it back.
-async fn echoes(mut stream: tokio::net::TcpStream) -> Result<()> {
-    stream.write_all(b"line\n").await?;
-    let mut line = [0; 5];
-    timeout(DEADLINE, stream.read_exact(&mut line)).await??;
-    anyhow::ensure!(&line == b"line\n", "{line:?}");
-    Ok(())
-}
-
-fn at(pod: &Pod, port: u16) -> [SocketAddr; 2] {
-    [SocketAddr::new(pod.address(), port), SocketAddr::new(pod.address_v6(), port)]
-}
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn cap_01_a_running_pod_is_enrolled_and_let_go_without_a_restart() -> Result<()> {

@@ -1,0 +1,171 @@
+//! Pods whose connections are steered to ztunnel without connection tracking, and
+//! those that cannot be: real rules and real connections in network namespaces.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/fake_ztunnel.rs"]
+#[allow(dead_code, reason = "shared with the tests of ZDS")]
+mod fake_ztunnel;
+#[path = "support/node.rs"]
+#[allow(dead_code, reason = "shared with the tests of enrolment")]
+mod node;
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context, Result};
+use fake_ztunnel::FakeZtunnel;
+use mesh_net::socket::{SocketOptions, listen_tcp, tcp_socket_for};
+use mesh_testkit::node::{Echo, Pod};
+use node::{DEADLINE, Node, at, captured, echoes, listen, wanted};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+const STEERED: &str = "lookup 101";
+
+/// A captured pod, another one, and the ztunnel of their node.
+struct Pods {
+    node: Node,
+    pod: Pod,
+    other: Pod,
+    ztunnel: FakeZtunnel,
+}
+
+impl Pods {
+    async fn new() -> Result<Option<Self>> {
+        let Some(node) = Node::new()? else { return Ok(None) };
+        let (pod, other) = (node.net.node(1).pod("captured")?, node.net.node(1).pod("other")?);
+        let ztunnel = node.ztunnel().await?;
+        ztunnel.take_snapshot().await?;
+        Ok(Some(Pods { node, pod, other, ztunnel }))
+    }
+
+    async fn enrol(&self, change: Value) -> Result<()> {
+        self.node.write("1", self.pod.netns().path(), change)?;
+        self.ztunnel.take_add().await?;
+        Ok(())
+    }
+
+    /// Connects to the application as ztunnel does, with the address of its client.
+    async fn connect_as(&self, source: IpAddr, to: SocketAddr) -> Result<TcpStream> {
+        let options = SocketOptions::default();
+        let socket = self.pod.netns().namespace().run(|| tcp_socket_for(to, Some(source), &options))?;
+        Ok(timeout(DEADLINE, socket.connect(to)).await??)
+    }
+
+    fn switch(&self, name: &str) -> Result<String> {
+        self.pod
+            .netns()
+            .output("cat", &[&format!("/proc/sys/net/{name}")])
+            .map(|value| value.trim().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn cni_13_nothing_of_the_meshs_traffic_is_tracked() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    pods.enrol(json!({})).await?;
+    assert!(captured(&pods.pod)?.contains(STEERED));
+    let (outbound, hbone) = (listen(&pods.pod, 15001)?, listen(&pods.pod, 15008)?);
+    for (own, theirs) in at(&pods.pod, 8080).into_iter().zip(at(&pods.other, 80)) {
+        assert_eq!(wanted(&outbound, &pods.pod, theirs).await?, theirs);
+        let tunnel = SocketAddr::new(own.ip(), 15008);
+        assert_eq!(wanted(&hbone, &pods.other, tunnel).await?, tunnel);
+        let app = Echo::start(pods.pod.netns(), own)?;
+        echoes(pods.connect_as(theirs.ip(), own).await?).await?;
+        assert_eq!(app.callers()[0].ip(), theirs.ip());
+    }
+    assert_eq!(pods.switch("netfilter/nf_conntrack_count")?, "0");
+    Ok(())
+}
+
+#[tokio::test]
+async fn cap_05_a_port_nobody_listens_on_refuses_ztunnel_at_once() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    pods.enrol(json!({})).await?;
+    for (own, client) in at(&pods.pod, 9).into_iter().zip(at(&pods.other, 0)) {
+        let refused = pods.connect_as(client.ip(), own).await.unwrap_err();
+        let refused = refused.downcast_ref::<std::io::Error>().context("an answer in time")?;
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn cni_13_a_pod_with_connections_keeps_them_and_is_captured_all_the_same() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    let mut kept = Vec::new();
+    let mut echoing = Vec::new();
+    for (own, theirs) in at(&pods.pod, 8080).into_iter().zip(at(&pods.other, 80)) {
+        echoing.push(Echo::start(pods.pod.netns(), own)?);
+        echoing.push(Echo::start(pods.other.netns(), theirs)?);
+        kept.push(pods.pod.netns().connect(theirs).await?);
+        kept.push(pods.other.netns().connect(own).await?);
+    }
+    pods.enrol(json!({})).await?;
+    assert!(!captured(&pods.pod)?.contains(STEERED), "its routes would cut them");
+    for connection in kept {
+        echoes(connection).await?;
+    }
+    let outbound = listen(&pods.pod, 15001)?;
+    for theirs in at(&pods.other, 80) {
+        assert_eq!(wanted(&outbound, &pods.pod, theirs).await?, theirs);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn up_15_a_steered_pod_with_connections_stays_one_when_it_is_enrolled_again() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    pods.enrol(json!({})).await?;
+    let [own, _] = at(&pods.pod, 8080);
+    let _app = Echo::start(pods.pod.netns(), own)?;
+    let held = pods.connect_as(pods.other.address(), own).await?;
+    pods.enrol(json!({ "annotations": { "ambient.istio.io/dns-capture": "false" } })).await?;
+    let rules = captured(&pods.pod)?;
+    assert!(rules.contains(STEERED) && !rules.contains("15053"), "{rules}");
+    echoes(held).await
+}
+
+#[tokio::test]
+async fn dns_01_questions_over_tcp_come_to_the_pods_own_resolver() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    pods.enrol(json!({})).await?;
+    for (resolver, server) in ["127.0.0.1:15053", "[::1]:15053"].into_iter().zip(at(&pods.other, 53)) {
+        let resolver: SocketAddr = resolver.parse()?;
+        let namespace = pods.pod.netns().namespace();
+        let listener = namespace.run(|| listen_tcp(resolver, &SocketOptions::default()))?;
+        let listener = TcpListener::from_std(listener)?;
+        assert_eq!(wanted(&listener, &pods.pod, server).await?, server);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn cni_15_who_comes_from_outside_of_a_pod_that_bypasses_capture_is_answered() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    pods.enrol(json!({ "annotations": { "ambient.istio.io/bypass-inbound-capture": "true" } })).await?;
+    for own in at(&pods.pod, 8080) {
+        let _app = Echo::start(pods.pod.netns(), own)?;
+        echoes(pods.other.netns().connect(own).await?).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn cni_19_a_steered_pod_that_is_let_go_is_as_it_was() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    let switches = ["ipv4/tcp_fwmark_accept", "ipv4/fwmark_reflect", "ipv6/fwmark_reflect"];
+    pods.enrol(json!({})).await?;
+    for name in switches {
+        assert_eq!(pods.switch(name)?, "1", "{name}");
+    }
+    let leaves = json!({ "labels": { "istio.io/dataplane-mode": "none" } });
+    pods.node.write("1", pods.pod.netns().path(), leaves)?;
+    pods.node.wait_for("1", "none").await?;
+    assert_eq!(captured(&pods.pod)?, "");
+    for name in switches {
+        assert_eq!(pods.switch(name)?, "0", "{name}");
+    }
+    Ok(())
+}
