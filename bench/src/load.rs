@@ -100,9 +100,31 @@ impl Measured {
     }
 }
 
+impl Measured {
+    /// Of loads that ran at the same time: what they did together, the worst of their latencies.
+    pub(crate) fn of_several(all: &[Measured]) -> Self {
+        let worst = |value: fn(&Measured) -> f64| all.iter().map(value).fold(0.0, f64::max);
+        Measured {
+            seconds: worst(|one| one.seconds),
+            bytes: all.iter().map(|one| one.bytes).sum(),
+            requests: all.iter().map(|one| one.requests).sum(),
+            failed: all.iter().map(|one| one.failed).sum(),
+            p50_us: worst(|one| one.p50_us),
+            p99_us: worst(|one| one.p99_us),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loads_together_are_their_sum_and_their_worst() {
+        let one = |requests, p50_us| Measured { seconds: 1.0, requests, p50_us, ..Measured::default() };
+        let both = Measured::of_several(&[one(3, 5.0), one(4, 7.0)]);
+        assert_eq!((both.seconds, both.requests, both.p50_us), (1.0, 7, 7.0));
+    }
 
     #[test]
     fn percentiles_of_few_and_many() {

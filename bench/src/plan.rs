@@ -2,7 +2,7 @@
 //! round, so that a slow moment of the machine hits them alike.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,9 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::load::{Kind, Measured};
-use crate::manifests::{self, FORWARD_NEAR, FORWARD_WIRE, HAPROXY_NEAR, MESH, PLAIN, SERVER_PORT};
+use crate::manifests::{
+    self, Crowd, FORWARD_NEAR, FORWARD_WIRE, HAPROXY_NEAR, MESH, PAIRS, PLAIN, SERVER_PORT, of_pair,
+};
 use crate::mesh::{Mesh, Running};
 use crate::{cpu, haproxy, table};
 
@@ -30,6 +32,12 @@ pub(crate) struct Arguments {
     /// Where the raw rows go, one line of JSON each
     #[arg(long, default_value = "target/bench.jsonl")]
     rows: PathBuf,
+    /// Workloads the mesh knows beside those that are measured
+    #[arg(long, default_value_t = 0)]
+    workloads: usize,
+    /// Policies the mesh knows, of which none concerns what is measured
+    #[arg(long, default_value_t = 0)]
+    policies: usize,
 }
 
 /// The ways from client to server.
@@ -48,10 +56,17 @@ pub(crate) enum Path {
 
 pub(crate) const PATHS: [Path; 4] = [Path::Direct, Path::Forwarder, Path::Adit, Path::Haproxy];
 
-/// The figures: a load and how many connections.
-pub(crate) const FIGURES: [(Kind, usize); 5] =
-    [(Kind::Stream, 1), (Kind::Stream, 4), (Kind::Requests, 1), (Kind::Requests, 64), (Kind::Connections, 8)];
+/// The figures: a load, how many connections, and how many pairs of pods have them.
+pub(crate) const FIGURES: [(Kind, usize, usize); 6] = [
+    (Kind::Stream, 1, 1),
+    (Kind::Stream, 4, 1),
+    (Kind::Requests, 1, 1),
+    (Kind::Requests, 64, 1),
+    (Kind::Requests, 64, PAIRS),
+    (Kind::Connections, 8, 1),
+];
 
+const SETTLING: Duration = Duration::from_secs(5);
 /// Connections held for the memory figure.
 pub(crate) const HELD: usize = 2000;
 
@@ -62,6 +77,8 @@ pub(crate) struct Row {
     pub(crate) path: Path,
     pub(crate) kind: Kind,
     pub(crate) connections: usize,
+    /// Pairs of pods that share them.
+    pub(crate) pairs: usize,
     /// Of both proxies together.
     pub(crate) cpu_seconds: f64,
     /// Of the larger proxy.
@@ -82,25 +99,30 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let program = std::env::current_exe()?;
     let program = program.to_str().context("the path of this program is not UTF-8")?;
+    let crowd = Crowd { workloads: arguments.workloads, policies: arguments.policies };
     let manifests = folder.path().join("manifests");
     fs::create_dir(&manifests)?;
-    fs::write(manifests.join("bench.yaml"), manifests::all(program))?;
+    fs::write(manifests.join("bench.yaml"), manifests::all(program, crowd))?;
     let mesh = Mesh::up(&arguments.adit, &manifests)?;
     let server = mesh.address_of(PLAIN, "server")?;
     haproxy::write(folder.path(), &server)?;
     let running = start_proxies(&mesh, program, &server, folder.path())?;
     let ready = paths(&mesh, &server, &running)?;
 
+    // Programs that have just started hold what only the start needed.
+    thread::sleep(SETTLING);
     let mut rows = Vec::new();
     rows.extend(memory(&mesh, program, &ready, Kind::Hold, 1)?);
     let is_watched = std::io::stderr().is_terminal();
     for round in 1..=arguments.rounds {
-        for (kind, connections) in FIGURES {
-            for path in &ready {
+        for (kind, connections, pairs) in FIGURES {
+            // Only the mesh has more than one.
+            for path in ready.iter().filter(|path| pairs == 1 || path.path == Path::Adit) {
                 if is_watched {
                     eprint!("\rround {round}: {kind:?} over {connections} by {:?}            ", path.path);
                 }
-                rows.push(measure(&mesh, program, path, round, (kind, connections), arguments.seconds)?);
+                let figure = (kind, connections, pairs);
+                rows.push(measure(&mesh, program, path, round, figure, arguments.seconds)?);
             }
         }
     }
@@ -161,16 +183,44 @@ fn measure(
     program: &str,
     path: &Ready,
     round: usize,
-    (kind, connections): (Kind, usize),
+    (kind, connections, pairs): (Kind, usize, usize),
     seconds: f64,
 ) -> anyhow::Result<Row> {
-    let command = load_command(program, &path.to, kind, connections, seconds);
     let before = cpu::seconds(&path.proxies)?;
-    let output = retry_until_up(|| mesh.run(path.namespace, "client", &command))?;
+    let measured = if pairs == 1 {
+        let command = load_command(program, &path.to, kind, connections, seconds);
+        serde_json::from_str(retry_until_up(|| mesh.run(path.namespace, "client", &command))?.trim())?
+    } else {
+        measure_pairs(mesh, program, (kind, connections / pairs), seconds)?
+    };
     let cpu_seconds = cpu::seconds(&path.proxies)? - before;
-    let measured: Measured = serde_json::from_str(output.trim())?;
     let resident_mib = cpu::resident_mib(&path.proxies)?;
-    Ok(Row { round, path: path.path, kind, connections, cpu_seconds, resident_mib, measured })
+    Ok(Row { round, path: path.path, kind, connections, pairs, cpu_seconds, resident_mib, measured })
+}
+
+/// All pairs at once, each with so many connections.
+fn measure_pairs(
+    mesh: &Mesh,
+    program: &str,
+    (kind, connections): (Kind, usize),
+    seconds: f64,
+) -> anyhow::Result<Measured> {
+    let mut running = Vec::new();
+    for number in 0..PAIRS {
+        let to = format!("{}:{SERVER_PORT}", mesh.address_of(MESH, &of_pair("server", number))?);
+        running.push((number, load_command(program, &to, kind, connections, seconds)));
+    }
+    let started: anyhow::Result<Vec<Running>> = running
+        .iter()
+        .map(|(number, command)| mesh.start(MESH, &of_pair("client", *number), command))
+        .collect();
+    let mut all = Vec::new();
+    for mut load in started? {
+        let mut printed = String::new();
+        load.output()?.read_to_string(&mut printed)?;
+        all.push(serde_json::from_str(printed.trim()).context("a pair's load ended early")?);
+    }
+    Ok(Measured::of_several(&all))
 }
 
 /// The proxies were started a moment ago: their first load may come too early.
@@ -197,6 +247,7 @@ fn memory(mesh: &Mesh, program: &str, ready: &[Ready], kind: Kind, held: usize) 
             path: path.path,
             kind,
             connections: held,
+            pairs: 1,
             cpu_seconds: 0.0,
             resident_mib,
             measured,

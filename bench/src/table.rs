@@ -11,15 +11,19 @@ pub(crate) fn of(rows: &[Row]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "| figure | {} |", PATHS.map(|path| format!("{path:?}")).join(" | "));
     let _ = writeln!(text, "|---|{}", "---|".repeat(PATHS.len()));
-    for (kind, connections) in FIGURES {
+    for (kind, connections, pairs) in FIGURES {
+        let of = if pairs == 1 { String::new() } else { format!(" of {pairs} pairs") };
         for (name, unit, value) in figures(kind) {
-            let values = PATHS.map(|path| median(rows, path, kind, connections, value));
-            let _ =
-                writeln!(text, "| {name}, {connections} connections ({unit}) | {} |", cells(values, name));
+            let values = PATHS.map(|path| median(rows, path, (kind, connections, pairs), value));
+            let _ = writeln!(
+                text,
+                "| {name}, {connections} connections{of} ({unit}) | {} |",
+                cells(values, name)
+            );
         }
     }
     for held in [1, HELD] {
-        let values = PATHS.map(|path| median(rows, path, Kind::Hold, held, |row| row.resident_mib));
+        let values = PATHS.map(|path| median(rows, path, (Kind::Hold, held, 1), |row| row.resident_mib));
         let name = if held == 1 { "idle".to_owned() } else { format!("{held} connections") };
         let _ =
             writeln!(text, "| resident, {name} (MiB, larger of the two) | {} |", cells(values, "resident"));
@@ -50,9 +54,9 @@ fn figures(kind: Kind) -> Vec<Figure> {
     }
 }
 
-fn median(rows: &[Row], path: Path, kind: Kind, connections: usize, value: fn(&Row) -> f64) -> Option<f64> {
-    let of_path = rows.iter().filter(|row| row.path == path && row.kind == kind);
-    let mut values: Vec<f64> = of_path.filter(|row| row.connections == connections).map(value).collect();
+fn median(rows: &[Row], path: Path, figure: (Kind, usize, usize), value: fn(&Row) -> f64) -> Option<f64> {
+    let of_figure = |row: &&Row| row.path == path && (row.kind, row.connections, row.pairs) == figure;
+    let mut values: Vec<f64> = rows.iter().filter(of_figure).map(value).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
@@ -96,13 +100,14 @@ mod tests {
             path,
             kind: Kind::Stream,
             connections: 1,
+            pairs: 1,
             cpu_seconds: 0.0,
             resident_mib: 0.0,
             measured: Measured { seconds: 1.0, bytes, ..Measured::default() },
         };
         let rows = [row(Path::Adit, 1), row(Path::Adit, 9), row(Path::Adit, 5), row(Path::Direct, 100)];
         let bytes: fn(&Row) -> f64 = |row| row.measured.bytes as f64;
-        assert_eq!(median(&rows, Path::Adit, Kind::Stream, 1, bytes), Some(5.0));
-        assert_eq!(median(&rows, Path::Adit, Kind::Stream, 4, bytes), None);
+        assert_eq!(median(&rows, Path::Adit, (Kind::Stream, 1, 1), bytes), Some(5.0));
+        assert_eq!(median(&rows, Path::Adit, (Kind::Stream, 4, 1), bytes), None);
     }
 }

@@ -12,8 +12,8 @@ use mesh_net::socket::{SocketOptions, listen_tcp};
 use mesh_runtime::drain::{self, DrainWatcher, Mode};
 use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
-use mesh_runtime::shutdown;
 use mesh_runtime::workers::Workers;
+use mesh_runtime::{footprint, shutdown};
 use mesh_telemetry::{
     HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, SpanMetrics, TcpMetrics,
 };
@@ -101,6 +101,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
     let groups = common.groups;
     let admin = Admin { config, reader, certificates, groups, registry, readiness, levels, quit };
     admin.start(&servers).context("cannot open the waypoint's own ports")?;
+    tokio::spawn(footprint::keep_small());
 
     let reason = shutdown::signaled(&mut requests).await.context("cannot wait for signals")?;
     tracing::info!(?reason, ?deadline, "draining");

@@ -8,7 +8,6 @@ use std::time::Duration;
 use mesh_hbone::{Pool, Settings as HboneSettings, TlsStream};
 use mesh_identity::{Profile, Store};
 use mesh_model::{Identity, Uid, WaypointKey, Workload};
-use mesh_net::socket::{SocketOptions, set_accepted};
 use mesh_runtime::drain::DrainWatcher;
 use mesh_state::Reader;
 use mesh_telemetry::{HttpMetrics, OnDemandMetrics, SpanMetrics, TcpMetrics};
@@ -185,7 +184,6 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, drain: Dr
 async fn serve(worker: Arc<Worker>, stream: TcpStream, drain: DrainWatcher) -> Result<(), String> {
     let describe = |error: &dyn std::fmt::Display| error.to_string();
     let address = stream.peer_addr().map_err(|error| describe(&error))?;
-    set_accepted(&stream, &SocketOptions::plain()).map_err(|error| describe(&error))?;
     let settings = worker.settings.hbone.clone();
     let fetched = worker.upstream.certificates.fetch(&worker.me.identity).await;
     let certificate = fetched.map_err(|error| describe(&error))?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use mesh_model::Workload;
 use mesh_net::addr::{LocalAddress, OriginalDestination, OriginalSource};
 use mesh_net::copy::copy_bidirectional;
-use mesh_net::socket::{original_destination, set_accepted};
+use mesh_net::socket::original_destination;
 use mesh_state::{NamedHop, Query, needed};
 use mesh_telemetry::{Addresses, Direction, Party, Reporter, early_denial};
 use thiserror::Error;
@@ -49,7 +49,7 @@ enum Rejected {
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(lane: Lane, downstream: TcpStream) {
-    let captured = match Captured::read(&lane.pod, &downstream) {
+    let captured = match Captured::read(&downstream) {
         Ok(captured) => captured,
         Err(error) => return debug!(%error, "a captured connection ended before it was looked at"),
     };
@@ -65,8 +65,7 @@ pub(crate) async fn serve(lane: Lane, downstream: TcpStream) {
 }
 
 impl Captured {
-    fn read(pod: &Pod, downstream: &TcpStream) -> io::Result<Self> {
-        set_accepted(downstream, &pod.mesh.settings.sockets)?;
+    fn read(downstream: &TcpStream) -> io::Result<Self> {
         Ok(Captured {
             source: OriginalSource::new(downstream.peer_addr()?),
             destination: OriginalDestination::new(original_destination(downstream)?),

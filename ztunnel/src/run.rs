@@ -10,7 +10,7 @@ use mesh_net::socket::{Keepalive, SocketOptions, Transparency};
 use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
-use mesh_runtime::{drain, shutdown};
+use mesh_runtime::{drain, footprint, shutdown};
 use mesh_telemetry::{
     DnsMetrics, OnDemandMetrics, PodMetrics, Registry, RevocationMetrics, TcpMetrics, XdsMetrics,
 };
@@ -98,6 +98,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: Vec<Handle>) -> any
         .start(&ending)
         .context("cannot open ztunnel's own ports")?;
     tokio::spawn(zds::follow(socket, keeper, ready, draining, deadline));
+    tokio::spawn(footprint::keep_small());
 
     let reason = shutdown::signaled(&mut requests).await.context("cannot wait for signals")?;
     info!(?reason, ?deadline, "draining");

@@ -105,6 +105,17 @@ fn is_of_mesh(namespace: &str, name: &str) -> bool {
     namespace == &*mesh.root_namespace && name == mesh.mesh_config_map()
 }
 
+/// As much as fits in the largest file: whoever reads one has looked at its size.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_documents: 1 << 20,
+            max_events: 1 << 22,
+            max_nodes: 1 << 21,
+        },
+    }
+}
+
 /// Sets the namespace where there is none; says which it is.
 fn in_namespace(value: &mut Value, namespace: &str) -> String {
     let own = &mut value["metadata"]["namespace"];
@@ -120,7 +131,7 @@ fn in_namespace(value: &mut Value, namespace: &str) -> String {
 impl Loaded {
     /// The ConfigMaps and Secrets of a text.
     fn put_data(&mut self, path: &Path, text: &str, namespace: &str) {
-        let documents = match serde_saphyr::from_multiple::<Value>(text) {
+        let documents = match serde_saphyr::from_multiple_with_options::<Value>(text, options()) {
             Ok(documents) => documents,
             Err(error) => return self.errors.push(format!("{}: {error}", path.display())),
         };

@@ -91,20 +91,26 @@ impl Failure {
 }
 
 async fn into_tunnel(mut tcp: ReadHalf<'_>, tunnel: &StreamRef, counter: &AtomicU64) -> Result<(), Failure> {
+    // Whether the last read left something behind, as far as can be told: then one takes several records.
+    let mut much = false;
     loop {
-        let filled = poll_fn(|cx| tunnel.poll_fill(cx, |cx, place| poll_read(&mut tcp, cx, place)));
-        match filled.await.map_err(Failure::from) {
-            Ok(Filled::Part(taken)) => count(counter, taken),
+        let filled = if much {
+            poll_fn(|cx| tunnel.poll_fill_records(cx, |places| tcp.try_read_vectored(places))).await
+        } else {
+            poll_fn(|cx| tunnel.poll_fill(cx, |cx, place| poll_read(&mut tcp, cx, place))).await
+        };
+        match filled {
+            Ok(Filled::Part(taken)) => {
+                count(counter, taken);
+                much = false;
+            }
             Ok(Filled::Full(taken)) => {
                 count(counter, taken);
-                match tunnel.fill_more(|places| tcp.try_read_vectored(places)) {
-                    Ok(taken) => count(counter, taken),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(Failure::Tcp(error)),
-                }
+                much = true;
             }
             Ok(Filled::Nothing) => return tunnel.end().or_else(|why| refused(tunnel, Failure::Tunnel(why))),
-            Err(failure) => return refused(tunnel, failure),
+            Err(FillError::Source(error)) if error.kind() == io::ErrorKind::WouldBlock => much = false,
+            Err(failure) => return refused(tunnel, failure.into()),
         }
     }
 }

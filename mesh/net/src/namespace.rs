@@ -3,6 +3,7 @@
 //! A namespace belongs to a thread, so what must happen inside one is a closure
 //! without an await: the thread cannot be given away in the middle.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -18,6 +19,12 @@ mod kind {
         namespace_type,
         nix::request_code_none!(0xb7, 0x3)
     );
+}
+
+thread_local! {
+    /// Where [`Namespace::run`] has found or brought this thread: opening it anew costs more than a
+    /// connection's other looks at its namespace. Threads of ours go nowhere by other ways.
+    static HERE: RefCell<Option<Namespace>> = const { RefCell::new(None) };
 }
 
 /// A network namespace, kept alive by an open descriptor.
@@ -66,11 +73,15 @@ impl Namespace {
     /// Sockets made by `f` stay in the namespace. The process is aborted if the
     /// thread cannot come back: it would go on working in a foreign network.
     pub fn run<T>(&self, f: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let home = Self::current()?;
+        let home = match HERE.with_borrow(Clone::clone) {
+            Some(home) => home,
+            None => Self::current()?,
+        };
         if home == *self {
             return f();
         }
         setns(&self.descriptor, CloneFlags::CLONE_NEWNET)?;
+        HERE.set(Some(self.clone()));
         let _way_back = WayBack(home);
         f()
     }
@@ -98,6 +109,7 @@ impl Drop for WayBack {
         if setns(&self.0, CloneFlags::CLONE_NEWNET).is_err() {
             std::process::abort();
         }
+        HERE.set(Some(self.0.clone()));
     }
 }
 

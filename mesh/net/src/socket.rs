@@ -85,7 +85,8 @@ impl SocketOptions {
     }
 }
 
-/// Listens on `address`, not blocking. An unspecified IPv6 address also takes IPv4.
+/// Listens on `address`, not blocking. An unspecified IPv6 address also takes IPv4. What is
+/// accepted has the listener's options: no delay, keepalive, user timeout, mark.
 pub fn listen_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
     let socket = open(address, Protocol::TCP, options)?;
     socket.set_reuse_address(true)?;
@@ -94,6 +95,7 @@ pub fn listen_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<Tc
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     allow_foreign_address(&socket, address, options.transparent)?;
+    tune(&SockRef::from(&socket), options)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -120,11 +122,6 @@ pub fn tcp_socket_for(
         }
     }
     Ok(TcpSocket::from_std_stream(socket.into()))
-}
-
-/// Sets what an accepted socket does not inherit: no delay, keepalive, user timeout.
-pub fn set_accepted(stream: &TcpStream, options: &SocketOptions) -> io::Result<()> {
-    tune(&SockRef::from(stream), options)
 }
 
 /// Where the client of an accepted connection wanted to go; the local address

@@ -6,7 +6,6 @@ use mesh_hbone::{TlsError, TlsStream};
 use mesh_identity::{Certificate, IdentityError};
 use mesh_model::Identity;
 use mesh_net::addr::{LocalAddress, PeerAddress};
-use mesh_net::socket::set_accepted;
 use mesh_runtime::drain::DrainWatcher;
 use mesh_telemetry::{Direction, Reporter, early_denial};
 use thiserror::Error;
@@ -48,10 +47,9 @@ pub(crate) async fn serve_hbone(
     stream: TcpStream,
     drain: DrainWatcher,
 ) {
-    let addresses = set_accepted(&stream, &pod.mesh.settings.sockets)
-        .and_then(|()| Ok((PeerAddress::new(stream.peer_addr()?), LocalAddress::new(stream.local_addr()?))));
+    let addresses = stream.peer_addr().and_then(|peer| Ok((peer, stream.local_addr()?)));
     let (source, local) = match addresses {
-        Ok(addresses) => addresses,
+        Ok((peer, local)) => (PeerAddress::new(peer), LocalAddress::new(local)),
         Err(error) => return debug!(%error, "a connection ended before it was looked at"),
     };
     // Boxed: a handshake takes much more memory than what follows, and only for a moment.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mesh_model::NetworkAddress;
 use mesh_net::addr::{OriginalDestination, OriginalSource};
 use mesh_net::copy::copy_bidirectional;
-use mesh_net::socket::{original_destination, set_accepted};
+use mesh_net::socket::original_destination;
 use mesh_state::ResourceName;
 use mesh_telemetry::{Addresses, Direction, Party, Reporter, early_denial};
 use tokio::net::TcpStream;
@@ -24,7 +24,7 @@ use crate::proxy::Pod;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve_plaintext(pod: Arc<Pod>, mut downstream: TcpStream) {
-    let (source, destination) = match addresses(&pod, &downstream) {
+    let (source, destination) = match addresses(&downstream) {
         Ok(addresses) => addresses,
         Err(error) => return debug!(%error, "a connection ended before it was looked at"),
     };
@@ -52,8 +52,7 @@ pub(crate) async fn serve_plaintext(pod: Arc<Pod>, mut downstream: TcpStream) {
     journal.close(outcome);
 }
 
-fn addresses(pod: &Pod, downstream: &TcpStream) -> io::Result<(OriginalSource, OriginalDestination)> {
-    set_accepted(downstream, &pod.mesh.settings.sockets)?;
+fn addresses(downstream: &TcpStream) -> io::Result<(OriginalSource, OriginalDestination)> {
     let source = OriginalSource::new(downstream.peer_addr()?);
     Ok((source, OriginalDestination::new(original_destination(downstream)?)))
 }

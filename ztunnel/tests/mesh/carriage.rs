@@ -93,11 +93,12 @@ async fn cap_25_accepted_connections_are_probed_as_configured() -> Result<()> {
     eventually(|| client.echoes(server.at(APP))).await?;
     let mut stream = client.connect(server.at(APP)).await?;
     echoed(&mut stream, "hello").await?;
-    for (place, port) in [(&client, ":15001"), (&server, ":15008")] {
+    // What is steered is accepted at the address it was meant for.
+    for (place, port) in [(&client, format!(":{APP}")), (&server, ":15008".to_owned())] {
         // While something is unacknowledged another timer runs.
         eventually(|| async {
             let sockets =
-                place.netns().output("ss", &["-Htno", "state", "established", "sport", "=", port])?;
+                place.netns().output("ss", &["-Htno", "state", "established", "sport", "=", &port])?;
             let soon = |line: &str| seconds_to_probe(line).is_some_and(|left| left <= 77);
             ensure!(sockets.lines().any(soon), "{port}: {sockets}");
             Ok(())

@@ -30,6 +30,15 @@ fn objects_are_split_and_put_into_their_namespace() {
 }
 
 #[test]
+fn a_file_may_hold_thousands_of_objects() {
+    let text: String = (0..3000)
+        .map(|n| format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: a{n}}}\n---\n"))
+        .collect();
+    let loaded = parsed(&text);
+    assert_eq!((loaded.errors, loaded.objects.len()), (vec![], 3000));
+}
+
+#[test]
 fn a_broken_file_yields_nothing_but_the_place_of_the_mistake() {
     let good = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a}\n";
     for (bad, reason) in [

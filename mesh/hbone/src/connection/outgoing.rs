@@ -16,8 +16,8 @@ use super::spare;
 const FULL: usize = 4 * (HEADER + LARGEST_PAYLOAD + TRAILER);
 /// A frame that begins with less room than this is not worth its head: the record is closed.
 const LEAST: usize = 1024;
-/// Records one vectored read fills.
-const AT_ONCE: usize = 3;
+/// Records one vectored read fills, at most.
+const AT_ONCE: usize = FULL.div_ceil(HEADER + LARGEST_PAYLOAD + TRAILER);
 
 pub(super) struct Outgoing {
     sealer: Option<Sealer>,
@@ -90,18 +90,20 @@ impl Outgoing {
         Poll::Ready(Ok((count, count == place)))
     }
 
-    /// The same for several frames in records of their own, by one vectored read.
+    /// The same for several frames in records of their own, by one vectored read: as many as are
+    /// missing until it is full. There has to be [room](Self::has_room).
     pub(super) fn fill_records(
         &mut self,
         stream: u32,
         most: usize,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    ) -> io::Result<(usize, bool)> {
         self.close_record();
         let (before, after) = self.margins();
         let payload = LARGEST_PAYLOAD - HEAD;
         let stride = before + LARGEST_PAYLOAD + after;
-        let count = most.div_ceil(payload).min(AT_ONCE);
+        let missing = FULL.saturating_sub(self.pending()).div_ceil(stride).clamp(1, AT_ONCE);
+        let count = most.div_ceil(payload).min(missing);
         let base = self.ready;
         self.make_room(base + count * stride);
         let mut places: [IoSliceMut<'_>; AT_ONCE] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
@@ -112,7 +114,11 @@ impl Outgoing {
             left -= size;
             *place = IoSliceMut::new(&mut record[before + HEAD..before + HEAD + size]);
         }
-        let mut got = read(&mut places[..count])?;
+        let result = read(&mut places[..count]);
+        if self.pending() == 0 && !matches!(result, Ok(1..)) {
+            self.taken(0);
+        }
+        let mut got = result?;
         let total = got;
         while got > 0 {
             let part = got.min(payload);
@@ -125,7 +131,7 @@ impl Outgoing {
             }
         }
         self.renew_worn_key();
-        Ok(total)
+        Ok((total, total == most.min(count * payload)))
     }
 
     /// Why the bytes cannot be sealed, if they cannot.

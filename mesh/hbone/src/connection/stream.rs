@@ -120,36 +120,33 @@ impl StreamRef {
         read: impl FnOnce(&mut Context<'_>, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<Result<Filled, FillError>> {
         let mut state = self.connection.lock();
-        let room = match state.poll_room(self.id, cx) {
-            Poll::Ready(Ok(room)) => room,
-            Poll::Ready(Err(why)) => return Poll::Ready(Err(FillError::Stream(why))),
-            Poll::Pending => return Poll::Pending,
+        let room = match ready!(state.poll_room(self.id, cx)) {
+            Ok(room) => room,
+            Err(why) => return Poll::Ready(Err(FillError::Stream(why))),
         };
-        match state.outgoing.fill(self.id, room, |place| read(cx, place)) {
-            Poll::Ready(Ok((0, _))) => Poll::Ready(Ok(Filled::Nothing)),
-            Poll::Ready(Ok((count, full))) => {
-                state.sent(self.id, count);
-                Poll::Ready(Ok(if full { Filled::Full(count) } else { Filled::Part(count) }))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(FillError::Source(error))),
-            Poll::Pending => Poll::Pending,
-        }
+        let (count, full) = match ready!(state.outgoing.fill(self.id, room, |place| read(cx, place))) {
+            Ok(filled) => filled,
+            Err(error) => return Poll::Ready(Err(FillError::Source(error))),
+        };
+        Poll::Ready(Ok(state.filled(self.id, count, full)))
     }
 
-    /// More of what filled its place: several frames by one vectored read, if there
-    /// is room for them right now. 0 if not, or if nothing was read.
-    pub(crate) fn fill_more(
+    /// The same with several records of its own for one vectored read, which may find nothing to read.
+    pub(crate) fn poll_fill_records(
         &self,
+        cx: &mut Context<'_>,
         read: impl FnOnce(&mut [IoSliceMut<'_>]) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    ) -> Poll<Result<Filled, FillError>> {
         let mut state = self.connection.lock();
-        let room = state.find_room(self.id);
-        if room == 0 {
-            return Ok(0);
-        }
-        let count = state.outgoing.fill_records(self.id, room, read)?;
-        state.sent(self.id, count);
-        Ok(count)
+        let room = match ready!(state.poll_room(self.id, cx)) {
+            Ok(room) => room,
+            Err(why) => return Poll::Ready(Err(FillError::Stream(why))),
+        };
+        let (count, full) = match state.outgoing.fill_records(self.id, room, read) {
+            Ok(filled) => filled,
+            Err(error) => return Poll::Ready(Err(FillError::Source(error))),
+        };
+        Poll::Ready(Ok(state.filled(self.id, count, full)))
     }
 
     /// Tells the far end that nothing more comes.
@@ -294,12 +291,17 @@ impl State {
         }
     }
 
-    fn sent(&mut self, id: u32, count: usize) {
+    /// What was read is on its way.
+    fn filled(&mut self, id: u32, count: usize, full: bool) -> Filled {
+        if count == 0 {
+            return Filled::Nothing;
+        }
         self.send.take(count);
         if let Some(stream) = self.streams.find(id) {
             stream.send.take(count);
         }
         self.wake_driver();
+        if full { Filled::Full(count) } else { Filled::Part(count) }
     }
 
     /// Ends a stream at once, in the eyes of the peer.

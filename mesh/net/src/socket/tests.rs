@@ -9,7 +9,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn connected(options: &SocketOptions) -> (TcpStream, TcpStream) {
-    let listener = listen_tcp("127.0.0.1:0".parse().unwrap(), &SocketOptions::plain()).unwrap();
+    let listener = listen_tcp("127.0.0.1:0".parse().unwrap(), options).unwrap();
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let destination = listener.local_addr().unwrap();
     let socket = tcp_socket_for(destination, None, options).unwrap();
@@ -22,7 +22,6 @@ fn cap_25_connected_and_accepted_sockets_have_keepalive_and_no_delay() {
     run(async {
         let options = SocketOptions { user_timeout: true, ..SocketOptions::plain() };
         let (client, accepted) = connected(&options).await;
-        set_accepted(&accepted, &options).unwrap();
         for stream in [&client, &accepted] {
             let socket = SockRef::from(stream);
             assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());

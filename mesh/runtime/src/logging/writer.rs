@@ -14,6 +14,10 @@ const LONGEST_QUEUE: usize = 10_000;
 /// How much is written at once.
 const LARGEST_WRITE: usize = 64 * 1024;
 
+/// How long lines gather after a write. Waking the thread for each costs those who log more
+/// than the writing does.
+const GATHERING: Duration = Duration::from_millis(2);
+
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
 enum Message {
@@ -94,6 +98,7 @@ fn write_all(messages: &Receiver<Message>, mut out: impl Write) {
             // Whoever asked may have stopped waiting.
             let _ = written.send(());
         }
+        thread::sleep(GATHERING);
     }
 }
 

@@ -65,8 +65,30 @@ fn a_vectored_read_is_cut_into_frames() {
             }
             Ok(total - left)
         });
-        assert_eq!(read.unwrap(), total);
+        assert_eq!(read.unwrap(), (total, false));
         assert_eq!(frames(&mut outgoing).iter().sum::<usize>(), total);
+    }
+}
+
+#[test]
+fn a_vectored_read_takes_what_is_missing_and_leaves_nothing_behind_where_there_is_nothing() {
+    let mut outgoing = Outgoing::new(None);
+    let full = |places: &mut [IoSliceMut<'_>]| Ok(places.iter().map(|place| place.len()).sum());
+    // Without room for records around them, the same frames take a little less.
+    let is_full = |outgoing: &Outgoing| outgoing.pending() >= 4 * LARGEST_PAYLOAD;
+    let (count, all) = outgoing.fill_records(1, 1 << 20, full).unwrap();
+    assert!(all && is_full(&outgoing), "{count} bytes");
+    outgoing.taken(outgoing.pending());
+    assert!(outgoing.fill(1, 1 << 20, source(16_384)).is_ready());
+    let (more, all) = outgoing.fill_records(1, 1 << 20, full).unwrap();
+    assert!(all && more <= count && is_full(&outgoing));
+    outgoing.taken(outgoing.pending());
+    assert_eq!(outgoing.fill_records(1, 100, full).unwrap(), (100, true));
+    outgoing.taken(outgoing.pending());
+    for nothing in [Ok(0), Err(io::ErrorKind::WouldBlock.into())] {
+        let result = outgoing.fill_records(1, 1 << 20, |_| nothing);
+        assert!(!matches!(result, Ok((1.., _))));
+        assert_eq!((outgoing.pending(), outgoing.buffer.len()), (0, 0), "the buffer is given back");
     }
 }
 
