@@ -165,7 +165,16 @@ fn waypoint_config() -> Vec<u8> {
     let authorization_services = vec![authorization_service()];
     let security = Some(security());
     let telemetry = Some(telemetry());
-    routes::WaypointConfig { namespace, gateway, security, authorization_services, telemetry }.encode_to_vec()
+    let forward_client_identity = true;
+    routes::WaypointConfig {
+        namespace,
+        gateway,
+        security,
+        authorization_services,
+        telemetry,
+        forward_client_identity,
+    }
+    .encode_to_vec()
 }
 
 fn telemetry() -> routes::Telemetry {

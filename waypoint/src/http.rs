@@ -4,6 +4,7 @@
 mod attempts;
 mod authorize;
 mod body;
+mod client_identity;
 mod consent;
 mod cors;
 mod edits;
@@ -85,6 +86,7 @@ async fn carry_out(
     let routed = async {
         normalise::normalise(&mut head, kind)?;
         let guards = guards.as_ref().ok_or_else(authorize::not_configured)?;
+        client_identity::forward(&tunnel, guards, &mut head.headers);
         let consent = consent::obtain(&tunnel, guards, (&mut head, &body, kind), edits).await?;
         let permit = authorize::authorize(&tunnel, guards, &mut head, consent)?;
         let (rule, matched) = route(&tunnel, guards.routes(), &head)?;

@@ -36,6 +36,7 @@ struct WaypointGuard {
     guard: Guard,
     authorizers: HashMap<Arc<str>, Authorizer>,
     reporting: Reporting,
+    forward_client_identity: bool,
 }
 
 impl WaypointGuard {
@@ -45,6 +46,7 @@ impl WaypointGuard {
             guard: Guard::compile(&config.security),
             authorizers: services.map(|it| (it.provider.clone(), Authorizer::new(it))).collect(),
             reporting: Reporting::compile(&config.telemetry),
+            forward_client_identity: config.forward_client_identity,
         }
     }
 }
@@ -96,6 +98,11 @@ impl Guards {
     pub(crate) fn reporting(&self) -> &Reporting {
         let of_service = self.service.as_deref().and_then(|routes| routes.reporting.as_ref());
         of_service.unwrap_or(&self.waypoint.reporting)
+    }
+
+    /// Whether backends are told who the client is.
+    pub(crate) fn forward_client_identity(&self) -> bool {
+        self.waypoint.forward_client_identity
     }
 
     fn all(&self) -> impl Iterator<Item = &Guard> + Clone {

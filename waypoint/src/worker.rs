@@ -8,6 +8,7 @@ use std::time::Duration;
 use mesh_hbone::{Pool, Settings as HboneSettings, TlsStream};
 use mesh_identity::{Profile, Store};
 use mesh_model::{Identity, Uid, WaypointKey, Workload};
+use mesh_runtime::accepting::AcceptFailures;
 use mesh_runtime::drain::DrainWatcher;
 use mesh_state::Reader;
 use mesh_telemetry::{HttpMetrics, OnDemandMetrics, SpanMetrics, TcpMetrics};
@@ -29,8 +30,6 @@ const MOST_CONNECTIONS: usize = 10_000;
 const MOST_MIRRORS: usize = 256;
 /// How long the controller may take to tell us of ourselves.
 const OWN_WORKLOAD_PATIENCE: Duration = Duration::from_secs(5);
-/// What a failed accept waits for: descriptors or memory that others free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Who this waypoint is.
 #[derive(Clone, Debug)]
@@ -152,6 +151,7 @@ impl Worker {
 /// Accepts connections until the drain starts.
 pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, drain: DrainWatcher) {
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut failures = AcceptFailures::of("tunnels");
     loop {
         let accepted = async {
             // The semaphore is never closed, so there is always a slot some day.
@@ -172,10 +172,7 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, drain: Dr
                     drop(slot);
                 });
             }
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => failures.pause(&error).await,
         }
     }
 }

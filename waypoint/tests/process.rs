@@ -227,6 +227,7 @@ async fn wp_34_a_waypoint_becomes_ready_serves_follows_changes_and_ends() {
         security: Security::default(),
         authorization_services: Vec::new(),
         telemetry: Default::default(),
+        forward_client_identity: false,
     };
     controller.publish(&own);
     controller.publish(&service());

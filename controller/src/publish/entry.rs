@@ -130,7 +130,7 @@ spec: {host: web, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
 ";
 
     #[test]
-    fn wp_22_what_holds_for_a_service_is_sent_to_its_canary_too() {
+    fn wp_22_az_19_what_holds_for_a_service_is_sent_to_its_canary_too() {
         let picture = Picture::new(Settings::default());
         picture.apply(objects(MANIFESTS));
         let cluster = picture.read();

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
+use mesh_runtime::accepting::AcceptFailures;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,13 +17,11 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// Connections at a time; further ones wait.
 const MAX_CONNECTIONS: usize = 8192;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Before accepting again after the system had no room.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection after its handshake.
 pub(crate) struct Secured {
@@ -43,6 +42,7 @@ pub(crate) fn secured(
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, ready: mpsc::Sender<io::Result<Secured>>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut failures = AcceptFailures::of("proxies");
     loop {
         let accepted = async {
             let slot = slots.clone().acquire_owned().await;
@@ -69,10 +69,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, ready: mpsc::Sender<io:
                     }
                 });
             }
-            Err(error) => {
-                warn!("cannot accept a connection: {error}");
-                tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) => failures.pause(&error).await,
         }
     }
 }

@@ -75,6 +75,8 @@ pub(crate) const REGISTRATION_GROUP: &str = "istio.io/autoRegistrationGroup";
 pub(crate) const CONNECT_STRATEGY: &str = "istio.io/connect-strategy";
 /// A policy that is only evaluated and logged.
 pub(crate) const DRY_RUN: &str = "istio.io/dry-run";
+/// `true`: backends are told who the client is.
+pub(crate) const FORWARD_CLIENT_IDENTITY: &str = "ambient.istio.io/xfcc-include-client-identity";
 /// The service an EndpointSlice is of.
 pub(crate) const SLICE_SERVICE: &str = "kubernetes.io/service-name";
 /// Who looks after an EndpointSlice.

@@ -21,6 +21,8 @@ pub struct WaypointConfig {
     pub authorization_services: Vec<AuthorizationService>,
     /// What is told of requests to services that say nothing else.
     pub telemetry: Telemetry,
+    /// Backends are told who the client is (ID-22).
+    pub forward_client_identity: bool,
 }
 
 /// The name of a waypoint's Gateway, written `namespace/name`.

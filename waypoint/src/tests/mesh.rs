@@ -211,6 +211,12 @@ impl Mesh {
         self.writer.change(|edit| edit.insert_waypoint_config(config));
     }
 
+    /// Backends are told who the client is, or they are not.
+    pub(super) fn forward_client_identity(&self, yes: bool) {
+        let config = WaypointConfig { forward_client_identity: yes, ..waypoint_config(Security::default()) };
+        self.writer.change(|edit| edit.insert_waypoint_config(config));
+    }
+
     /// Rules that govern `reviews`.
     pub(super) fn govern(&self, rules: Vec<HttpRule>) {
         self.configure(config(REVIEWS, rules));
@@ -280,7 +286,13 @@ impl Mesh {
 
 fn waypoint_config(security: Security) -> WaypointConfig {
     let key = WaypointKey::new("shop", "waypoint");
-    WaypointConfig { key, security, authorization_services: Vec::new(), telemetry: Telemetry::default() }
+    WaypointConfig {
+        key,
+        security,
+        authorization_services: Vec::new(),
+        telemetry: Telemetry::default(),
+        forward_client_identity: false,
+    }
 }
 
 /// The address of a service, which only rules know.

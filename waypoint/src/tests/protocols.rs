@@ -13,7 +13,7 @@ use super::mesh::{Mesh, REVIEWS};
 use super::samples::{backend, headers, rule};
 
 #[tokio::test]
-async fn l7_23_what_the_backend_is_spoken_to() {
+async fn gw_34_l7_23_what_the_backend_is_spoken_to() {
     let mesh = Mesh::start().await;
     let v1 = mesh.echo("v1").await;
     for (port, http2_client, expected) in [

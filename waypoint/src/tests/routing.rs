@@ -115,6 +115,51 @@ async fn gw_37_no_match_is_404_only_where_routes_govern() {
 }
 
 #[tokio::test]
+async fn gw_05_two_paths_lead_to_two_services() {
+    let mesh = Mesh::start().await;
+    let v1 = mesh.echo("v1").await;
+    mesh.add_service("reviews-v2", 2);
+    let v2 =
+        super::backend::Backend::start(mesh.free_ip(), |_, _| super::backend::Act::text(200, "v2")).await;
+    mesh.add(mesh.endpoint("v2", "reviews-v2", v2.address));
+    let exact = |path: &str, service: &str| {
+        let path = Some(ValueMatch::Exact(path.into()));
+        let mut exact = rule(service, vec![backend(service, 80)]);
+        exact.matches = vec![HttpMatch { path, ..HttpMatch::default() }];
+        exact
+    };
+    mesh.govern(vec![exact("/v1", REVIEWS), exact("/v2", "reviews-v2")]);
+    let mut client = mesh.http1(80).await;
+    assert_eq!((client.get("/v1").await.body, client.get("/v2").await.body), ("v1".into(), "v2".into()));
+    assert_eq!((client.get("/v1/x").await.status, client.get("/v").await.status), (404, 404));
+    assert_eq!((v1.seen().len(), v2.seen().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn gw_07_the_address_that_was_called_decides_and_not_the_host_header() {
+    let mesh = Mesh::start().await;
+    mesh.echo("v1").await;
+    mesh.add_service("ratings", 2);
+    let told = |name: &str| {
+        let mut named = rule(name, vec![]);
+        named.action =
+            RuleAction::DirectResponse(DirectResponse { status: 200, body: name.as_bytes().into() });
+        config(name, vec![named])
+    };
+    mesh.configure(told(REVIEWS));
+    mesh.configure(told("ratings"));
+    for (vip, called) in [(1, REVIEWS), (2, "ratings")] {
+        let target = std::net::SocketAddr::new(super::mesh::vip(vip), 80);
+        let mut client = super::client::Client::http1(mesh.tunnel(target.into()).await.unwrap()).await;
+        for host in ["reviews.shop.svc.cluster.local", "ratings", "nobody.example.com"] {
+            let mut asked = request("GET", "/");
+            asked.headers_mut().insert("host", host.parse().unwrap());
+            assert_eq!(client.send(asked).await.body, called, "host {host}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn gw_08_routes_of_one_port_leave_the_others_alone() {
     let mesh = Mesh::start().await;
     mesh.echo("v1").await;
@@ -203,7 +248,7 @@ async fn wp_28_gw_39_40_backends_that_are_none() {
 }
 
 #[tokio::test]
-async fn sec_12_forged_proxy_headers_do_not_arrive() {
+async fn cap_14_sec_12_forged_proxy_headers_do_not_arrive() {
     let mesh = Mesh::start().await;
     let v1 = mesh.echo("v1").await;
     let mut asked = post("/", "x");
@@ -218,7 +263,30 @@ async fn sec_12_forged_proxy_headers_do_not_arrive() {
 }
 
 #[tokio::test]
-async fn l7_32_the_client_s_namespace_is_proven_not_said() {
+async fn id_22_backends_are_told_who_the_client_is_where_that_is_wanted() {
+    let mesh = Mesh::start().await;
+    let v1 = mesh.echo("v1").await;
+    let mut client = mesh.http1(80).await;
+    for (wanted, expected) in [
+        (false, None),
+        (
+            true,
+            Some(
+                "By=spiffe://cluster.local/ns/shop/sa/waypoint;URI=spiffe://cluster.local/ns/shop/sa/client",
+            ),
+        ),
+        (false, None),
+    ] {
+        mesh.forward_client_identity(wanted);
+        client.send(with(request("GET", "/"), "x-forwarded-client-cert", "URI=spiffe://forged")).await;
+        let seen = v1.seen().pop().unwrap();
+        let told: Vec<_> = seen.headers.get_all("x-forwarded-client-cert").iter().collect();
+        assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "the same connection follows the change");
+    }
+}
+
+#[tokio::test]
+async fn l7_32_sec_17_the_client_s_namespace_is_proven_not_said() {
     let mesh = Mesh::start().await;
     mesh.echo("v1").await;
     mesh.govern_by(|rule| {

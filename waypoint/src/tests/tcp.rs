@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::client::{Client, request};
 use super::mesh::{Mesh, REVIEWS};
+use super::samples::{backend, config, rule};
 
 /// Greets, then echoes until the client ends.
 async fn greeter(mesh: &Mesh) {
@@ -83,6 +84,30 @@ async fn hb_09_the_tunnel_opens_only_when_somebody_is_there() {
     for _ in 0..10 {
         assert_eq!(said(mesh.tunnel(mesh.target(86)).await.unwrap(), b"x").await, b"hello x");
     }
+}
+
+#[tokio::test]
+async fn res_18_a_connection_that_carries_no_http_has_no_requests_to_time_out() {
+    let mesh = Mesh::start().await;
+    greeter(&mesh).await;
+    let hanging = super::backend::Backend::start(mesh.free_ip(), |_, _| super::backend::Act::Hang).await;
+    mesh.add_service("hanging", 2);
+    mesh.add(mesh.endpoint("hanging", "hanging", hanging.address));
+    let limited = |service: &str| {
+        let mut limited = rule(service, vec![backend(service, 80)]);
+        limited.request_timeout = Some(std::time::Duration::from_millis(50));
+        config(service, vec![limited])
+    };
+    mesh.configure(limited(REVIEWS));
+    mesh.configure(limited("hanging"));
+    let mut stream = mesh.tunnel(mesh.target(86)).await.unwrap();
+    let mut greeting = [0; 6];
+    stream.read_exact(&mut greeting).await.unwrap();
+    // A request that began later has run out of its time: so would the connection have.
+    let target = SocketAddr::new(super::mesh::vip(2), 80);
+    let mut client = Client::http1(mesh.tunnel(target.into()).await.unwrap()).await;
+    assert_eq!(client.get("/").await.status, 504);
+    assert_eq!(said(stream, b"still here").await, b"still here");
 }
 
 #[tokio::test]

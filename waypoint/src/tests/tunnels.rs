@@ -16,7 +16,7 @@ use super::samples::service;
 const MUCH: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn wp_14_direct_calls_of_a_mesh_peer() {
+async fn wp_14_sec_15_direct_calls_of_a_mesh_peer() {
     let mesh = Mesh::start().await;
     let server = mesh.echo("v1").await;
     let address = |ip, port| Target::from(SocketAddr::new(ip, port));

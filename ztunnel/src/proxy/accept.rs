@@ -3,19 +3,16 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use mesh_runtime::accepting::AcceptFailures;
 use mesh_runtime::drain::{DrainWatcher, Mode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tracing::{debug, warn};
 
 /// Further connections wait in the listener's queue, and then with the client.
 const MOST_CONNECTIONS: usize = 32_768;
-/// Pause after a failure that is not one connection's, such as no descriptors left.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves every connection in a task of its own. Returns when the drain is over;
 /// what is still running then is dropped, and with it its sockets.
@@ -29,6 +26,7 @@ where
         Err(error) => return warn!(%error, "a listener cannot be used"),
     };
     let mut connections = JoinSet::new();
+    let mut failures = AcceptFailures::of("connections of a pod");
     let mode = loop {
         tokio::select! {
             biased;
@@ -36,7 +34,7 @@ where
             Some(ended) = connections.join_next() => note_panic(ended),
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(serve(stream))),
-                Err(error) => pause_unless_about_one_connection(&error).await,
+                Err(error) => pause_unless_about_one_connection(&mut failures, &error).await,
             }
         }
     };
@@ -60,12 +58,11 @@ fn note_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn pause_unless_about_one_connection(error: &io::Error) {
+async fn pause_unless_about_one_connection(failures: &mut AcceptFailures, error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
         debug!(%error, "a connection ended before it was accepted");
         return;
     }
-    warn!(%error, "cannot accept connections");
-    sleep(PAUSE).await;
+    failures.pause(error).await;
 }

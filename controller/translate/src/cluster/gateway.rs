@@ -73,6 +73,12 @@ impl Gateway {
         self.facts.annotation(labels::NAME_OVERRIDE).unwrap_or(&name.name)
     }
 
+    /// Whether backends are to be told who the client is (ID-22).
+    pub(crate) fn forwards_client_identity(&self) -> bool {
+        let annotations = self.spec.infrastructure.as_ref().and_then(|it| it.annotations.as_ref());
+        annotations.and_then(|it| it.get(labels::FORWARD_CLIENT_IDENTITY)).is_some_and(|text| text == "true")
+    }
+
     /// The listener through which the mesh comes in.
     pub(crate) fn mesh_listener(&self) -> Option<&gateways::GatewayListeners> {
         self.spec.listeners.iter().find(|it| it.protocol == "HBONE" && it.port == 15008)

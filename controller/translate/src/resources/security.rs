@@ -27,7 +27,13 @@ pub(super) fn derive_waypoint(cluster: &Cluster, key: &WaypointKey) -> Option<Wa
     }
     let authorization_services = authorization_service::all(cluster);
     let telemetry = telemetry::of_waypoint(cluster, &name, gateway);
-    Some(WaypointConfig { key: key.clone(), security, authorization_services, telemetry })
+    Some(WaypointConfig {
+        key: key.clone(),
+        security,
+        authorization_services,
+        telemetry,
+        forward_client_identity: gateway.forwards_client_identity(),
+    })
 }
 
 /// What targets an object that stands for services.

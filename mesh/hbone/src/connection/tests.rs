@@ -1,5 +1,7 @@
 //! Tests of `connection`: peers that break the rules, frame by frame, and what they are told.
 
+mod floods;
+
 use std::time::Duration;
 
 use mesh_frames::{Frame, FrameReader, Limits as Reading, PREFACE, Reason};
@@ -32,9 +34,17 @@ fn open(stream: u32) -> Vec<u8> {
 
 impl Peer {
     async fn new(settings: Settings) -> Self {
+        Self::served_by(settings, hold).await
+    }
+
+    async fn served_by<H, F>(settings: Settings, handler: H) -> Self
+    where
+        H: Fn(Incoming) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (mut carrier, far) = Certificates::new().with_client_oracle().await;
         let (trigger, watcher) = drain::channel();
-        tokio::spawn(async move { serve(far, &settings, watcher, hold).await });
+        tokio::spawn(async move { serve(far, &settings, watcher, handler).await });
         carrier.write_all(&[PREFACE, &frame(4, 0, 0, &[])].concat()).await.unwrap();
         let reader = FrameReader::new(Reading { frame: 1 << 20, block: 1 << 16 });
         Peer { carrier, reader, input: bytes::Bytes::new(), _trigger: trigger }

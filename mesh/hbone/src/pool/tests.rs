@@ -21,7 +21,7 @@ fn limited(pooled_streams: usize) -> Settings {
 }
 
 #[tokio::test]
-async fn hb_12_the_same_key_shares_a_connection_and_another_never_does() {
+async fn hb_12_sec_14_the_same_key_shares_a_connection_and_another_never_does() {
     let far = Far::new(Settings::default());
     let pool = Pool::new(Settings::default());
     let base = key("web", A);

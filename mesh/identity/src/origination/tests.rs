@@ -5,11 +5,15 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use mesh_model::{TlsClient, TlsTrust};
+use rustls::{NamedGroup, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::authority::{Authority, ServerCertificate};
+use crate::provider;
 use crate::testing::authority;
 use crate::tls::control_plane_config;
 
@@ -80,6 +84,37 @@ async fn l7_18_the_server_is_who_was_asked_for() {
         meet(&named, &certificate, "another.example.com", None).await.is_ok(),
         "the policy's name counts"
     );
+}
+
+#[tokio::test]
+async fn eg_20_where_post_quantum_keys_are_a_must_a_classical_server_is_refused() {
+    let ours = authority();
+    let certificate = server(&ours);
+    let strict = Profile { post_quantum_only: true, ..Profile::default() };
+    let strict = Origination::new(trusting(&ours), strict);
+    let (stream, _) = meet(&strict, &certificate, "api.example.com", None).await.unwrap();
+    let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap().name();
+    assert_eq!(group, NamedGroup::X25519MLKEM768);
+    // A server that has not heard of it.
+    let mut classical = (*provider(Profile::default())).clone();
+    classical.kx_groups.retain(|group| group.name() != NamedGroup::X25519MLKEM768);
+    let chain = CertificateDer::pem_slice_iter(certificate.chain_pem.as_bytes()).map(Result::unwrap);
+    let key = PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap();
+    let classical = ServerConfig::builder_with_provider(Arc::new(classical))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.collect(), key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(classical));
+    for (origination, meets) in
+        [(Origination::new(trusting(&ours), Profile::default()), true), (strict, false)]
+    {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (accepted, connected) =
+            tokio::join!(acceptor.accept(far), origination.connect(near, "api.example.com", None, PATIENCE));
+        assert_eq!((accepted.is_ok(), connected.is_ok()), (meets, meets));
+    }
 }
 
 #[tokio::test]

@@ -198,3 +198,45 @@ fn a_certificate_without_identity_names_nobody() {
     let garbage = CertificateDer::from(vec![1, 2, 3]);
     assert!(matches!(peer_identity(Some(&[garbage])), Err(PeerError::Unreadable(_))));
 }
+
+/// A certificate of this authority with whatever names.
+fn naming(authority: &Authority, uris: &[&str]) -> CertificateDer<'static> {
+    let issuer_key = rcgen::KeyPair::from_pem(&authority.key_pem()).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(authority.certificate_pem(), issuer_key).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.subject_alt_names =
+        uris.iter().map(|uri| rcgen::SanType::URI((*uri).try_into().unwrap())).collect();
+    params.extended_key_usages =
+        vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth, rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let key = rcgen::KeyPair::generate().unwrap();
+    params.signed_by(&key, &issuer).unwrap().der().clone()
+}
+
+#[test]
+fn sec_a_certificate_has_to_name_one_workload_and_no_other() {
+    let authority = authority();
+    let held = held(&authority, "web");
+    let domain = "cluster.local".into();
+    let source = SourceVerifier::new(&held.trusted, Profile::default(), &domain).unwrap();
+    let destination = DestinationVerifier::new(&held.trusted, Profile::default(), &[workload("web")]);
+    let (web, api) = ("spiffe://cluster.local/ns/default/sa/web", "spiffe://cluster.local/ns/default/sa/api");
+    for (names, good) in [
+        (&[web][..], true),
+        // What is no workload's identity says nothing.
+        (&["https://example.com/web", web], true),
+        (&[web, web], true),
+        (&[web, api], false),
+        (&[api, web], false),
+        (&[web, "spiffe://other.domain/ns/default/sa/web"], false),
+        (&["spiffe://cluster.local/web"], false),
+        (&["spiffe://cluster.local/ns/default/sa/web/more"], false),
+        (&["cluster.local/ns/default/sa/web"], false),
+        (&[], false),
+    ] {
+        let leaf = naming(&authority, names);
+        let connects = source.verify_client_cert(&leaf, &[], UnixTime::now());
+        let serves = destination.verify_server_cert(&leaf, &[], &server_name(), &[], UnixTime::now());
+        assert_eq!((connects.is_ok(), serves.is_ok()), (good, good), "{names:?}: {connects:?} {serves:?}");
+        assert_eq!(peer_identity(Some(&[leaf])).is_ok(), good, "{names:?}");
+    }
+}

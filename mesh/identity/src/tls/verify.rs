@@ -30,6 +30,14 @@ pub enum PeerError {
     /// It holds no SPIFFE identity of a workload.
     #[error("the peer's certificate names no workload identity")]
     NoIdentity,
+    /// It holds several of them, so that nobody can say which one the peer is.
+    #[error("the peer's certificate names {first} and {second}; a workload has one identity")]
+    SeveralIdentities {
+        /// One of them.
+        first: Identity,
+        /// Another.
+        second: Identity,
+    },
     /// It is of another trust domain.
     #[error("the peer is {found}, which is not in trust domain {expected}")]
     ForeignTrustDomain {
@@ -67,14 +75,15 @@ impl From<PeerError> for Error {
     }
 }
 
-/// The first workload identity among the certificate's URI names.
+/// The one workload identity among the certificate's URI names.
 pub(crate) fn identity_of(leaf: &CertificateDer<'_>) -> Result<Identity, PeerError> {
-    identities_of(leaf)?.into_iter().next().ok_or(PeerError::NoIdentity)
-}
-
-fn identities_of(leaf: &CertificateDer<'_>) -> Result<Vec<Identity>, PeerError> {
     let parsed = EndEntityCert::try_from(leaf).map_err(|error| PeerError::Unreadable(error.to_string()))?;
-    Ok(parsed.valid_uri_names().filter_map(|name| name.parse().ok()).collect())
+    let mut found = parsed.valid_uri_names().filter_map(|name| name.parse().ok());
+    let first: Identity = found.next().ok_or(PeerError::NoIdentity)?;
+    match found.find(|other| *other != first) {
+        Some(second) => Err(PeerError::SeveralIdentities { first, second }),
+        None => Ok(first),
+    }
 }
 
 /// Verifies who connects to us.
@@ -204,10 +213,9 @@ impl ServerCertVerifier for DestinationVerifier {
             now,
             self.algorithms.all,
         )?;
-        let found = identities_of(end_entity)?;
-        if !found.iter().any(|identity| self.expected.contains(identity)) {
+        let found = identity_of(end_entity)?;
+        if !self.expected.contains(&found) {
             let expected = self.expected.clone();
-            let found = found.into_iter().next().ok_or(PeerError::NoIdentity)?;
             return Err(PeerError::OtherIdentity { expected, found }.into());
         }
         if let Some(check) = &self.check {

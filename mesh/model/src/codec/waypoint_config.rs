@@ -26,6 +26,7 @@ pub fn decode(wire: proto::WaypointConfig) -> Result<WaypointConfig, DecodeError
             .filter_map(|service| authorization_service::decode(service).ok())
             .collect(),
         telemetry: wire.telemetry.map(telemetry::decode).unwrap_or_default(),
+        forward_client_identity: wire.forward_client_identity,
     })
 }
 
@@ -41,5 +42,6 @@ pub fn encode(config: &WaypointConfig) -> proto::WaypointConfig {
             .map(authorization_service::encode)
             .collect(),
         telemetry: (!config.telemetry.is_usual()).then(|| telemetry::encode(&config.telemetry)),
+        forward_client_identity: config.forward_client_identity,
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::{Response, Router, text};
+use crate::accepting::AcceptFailures;
 use crate::drain::DrainWatcher;
 
 /// Further connections wait to be accepted.
@@ -22,13 +23,12 @@ const LARGEST_HEAD: usize = 16 * 1024;
 const LARGEST_BODY: usize = 64 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a failed accept waits for: descriptors or memory that others free.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until the drain starts; then answers what was asked and ends.
 pub async fn serve(listener: TcpListener, router: Router, drain: DrainWatcher) {
     let router = Arc::new(router);
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut failures = AcceptFailures::of("admin");
     loop {
         let accepted = async {
             // The semaphore is never closed, so there is always a slot some day.
@@ -47,10 +47,7 @@ pub async fn serve(listener: TcpListener, router: Router, drain: DrainWatcher) {
                     drop(slot);
                 });
             }
-            Err(error) => {
-                tracing::warn!(%error, "admin connection not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => failures.pause(&error).await,
         }
     }
 }

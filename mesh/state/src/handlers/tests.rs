@@ -116,6 +116,7 @@ fn sec_a_waypoint_that_is_gone_is_told_from_one_that_was_never_told_of() {
         security,
         authorization_services: Vec::new(),
         telemetry: Default::default(),
+        forward_client_identity: false,
     };
     configs.apply(vec![], vec![named.to_string()]);
     assert_eq!(reader.snapshot().waypoint_config(&named), None, "never told of");

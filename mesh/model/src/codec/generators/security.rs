@@ -103,12 +103,15 @@ pub(super) fn security() -> impl Strategy<Value = Security> {
 }
 
 pub(in crate::codec) fn waypoint_config() -> impl Strategy<Value = WaypointConfig> {
-    (text(), name(), security(), vec(authorization_service(), 0..3), telemetry()).prop_map(
-        |(namespace, gateway, security, authorization_services, telemetry)| WaypointConfig {
-            key: WaypointKey { namespace, gateway },
-            security,
-            authorization_services,
-            telemetry,
+    (text(), name(), security(), vec(authorization_service(), 0..3), telemetry(), any::<bool>()).prop_map(
+        |(namespace, gateway, security, authorization_services, telemetry, forward_client_identity)| {
+            WaypointConfig {
+                key: WaypointKey { namespace, gateway },
+                security,
+                authorization_services,
+                telemetry,
+                forward_client_identity,
+            }
         },
     )
 }
