@@ -35,6 +35,7 @@ fn config() -> &'static WaypointConfig {
             security,
             authorization_services: Vec::new(),
             telemetry: Default::default(),
+            rate_limits: Vec::new(),
         }
     })
 }

@@ -7,6 +7,7 @@ use mesh_authz::{Connection, asks_for_sni};
 use mesh_model::{RequestPolicy, Security, WaypointConfig};
 
 use crate::consent::Authorizer;
+use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::routes::ServiceRoutes;
 use crate::tokens::TokenCheck;
@@ -36,30 +37,39 @@ struct WaypointGuard {
     guard: Guard,
     authorizers: HashMap<Arc<str>, Authorizer>,
     reporting: Reporting,
+    limits: Vec<Limit>,
 }
 
 impl WaypointGuard {
-    fn compile(config: &WaypointConfig) -> WaypointGuard {
+    fn compile(config: &WaypointConfig, counters: &Counters) -> WaypointGuard {
         let services = config.authorization_services.iter();
         WaypointGuard {
             guard: Guard::compile(&config.security),
             authorizers: services.map(|it| (it.provider.clone(), Authorizer::new(it))).collect(),
             reporting: Reporting::compile(&config.telemetry),
+            limits: compile_all(&config.rate_limits, counters),
         }
     }
 }
 
 /// The guard of the whole waypoint. The configuration itself says whether it is still the right one.
-#[derive(Debug, Default)]
-pub(crate) struct GuardCache(Mutex<Option<(Arc<WaypointConfig>, Arc<WaypointGuard>)>>);
+#[derive(Debug)]
+pub(crate) struct GuardCache {
+    guard: Mutex<Option<(Arc<WaypointConfig>, Arc<WaypointGuard>)>>,
+    counters: Arc<Counters>,
+}
 
 impl GuardCache {
+    pub(crate) fn new(counters: Arc<Counters>) -> GuardCache {
+        GuardCache { guard: Mutex::default(), counters }
+    }
+
     fn find(&self, config: &Arc<WaypointConfig>) -> Arc<WaypointGuard> {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
             Some((known, guard)) if Arc::ptr_eq(known, config) => guard.clone(),
             _ => {
-                let guard = Arc::new(WaypointGuard::compile(config));
+                let guard = Arc::new(WaypointGuard::compile(config, &self.counters));
                 *cached = Some((config.clone(), guard.clone()));
                 guard
             }
@@ -96,6 +106,11 @@ impl Guards {
     pub(crate) fn reporting(&self) -> &Reporting {
         let of_service = self.service.as_deref().and_then(|routes| routes.reporting.as_ref());
         of_service.unwrap_or(&self.waypoint.reporting)
+    }
+
+    /// How many requests may pass: through the waypoint, and to the service.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.waypoint.limits.iter().chain(self.service.iter().flat_map(|routes| &routes.limits))
     }
 
     fn all(&self) -> impl Iterator<Item = &Guard> + Clone {

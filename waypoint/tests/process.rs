@@ -112,6 +112,7 @@ fn teapot() -> ServiceConfig {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        rate_limits: Vec::new(),
     }
 }
 
@@ -227,6 +228,7 @@ async fn wp_34_a_waypoint_becomes_ready_serves_follows_changes_and_ends() {
         security: Security::default(),
         authorization_services: Vec::new(),
         telemetry: Default::default(),
+        rate_limits: Vec::new(),
     };
     controller.publish(&own);
     controller.publish(&service());

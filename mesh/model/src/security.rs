@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::path_template::PathTemplate;
-use crate::{AuthorizationService, ParseNameError, PolicyKey, ServiceAccountMatch, Telemetry};
+use crate::{AuthorizationService, ParseNameError, PolicyKey, RateLimit, ServiceAccountMatch, Telemetry};
 
 /// Everything that holds for all traffic through one waypoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct WaypointConfig {
     pub authorization_services: Vec<AuthorizationService>,
     /// What is told of requests to services that say nothing else.
     pub telemetry: Telemetry,
+    /// How many requests pass in all.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// The name of a waypoint's Gateway, written `namespace/name`.

@@ -199,6 +199,7 @@ impl Edit<'_> {
                 security: Security::default(),
                 authorization_services: Vec::new(),
                 telemetry: Default::default(),
+                rate_limits: Vec::new(),
             });
         }
     }

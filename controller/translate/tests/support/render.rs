@@ -39,7 +39,10 @@ impl Output {
             Resource::ServiceConfig(it) => format!("{it:#?}"),
             // Every waypoint has one; most say nothing.
             Resource::WaypointConfig(it)
-                if it.security.is_empty() && it.telemetry.is_usual() && !self.everything =>
+                if it.security.is_empty()
+                    && it.telemetry.is_usual()
+                    && it.rate_limits.is_empty()
+                    && !self.everything =>
             {
                 return;
             }

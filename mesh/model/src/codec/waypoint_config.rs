@@ -3,8 +3,8 @@
 use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
-use super::field::{at, named, parse_message};
-use super::{authorization_service, security, telemetry};
+use super::field::{at, each, named, parse_message};
+use super::{authorization_service, rate_limit, security, telemetry};
 use crate::{WaypointConfig, WaypointKey};
 
 /// The type URL of these resources.
@@ -26,6 +26,7 @@ pub fn decode(wire: proto::WaypointConfig) -> Result<WaypointConfig, DecodeError
             .filter_map(|service| authorization_service::decode(service).ok())
             .collect(),
         telemetry: wire.telemetry.map(telemetry::decode).unwrap_or_default(),
+        rate_limits: each("rate_limits", wire.rate_limits, rate_limit::decode)?,
     })
 }
 
@@ -41,5 +42,6 @@ pub fn encode(config: &WaypointConfig) -> proto::WaypointConfig {
             .map(authorization_service::encode)
             .collect(),
         telemetry: (!config.telemetry.is_usual()).then(|| telemetry::encode(&config.telemetry)),
+        rate_limits: config.rate_limits.iter().map(rate_limit::encode).collect(),
     }
 }

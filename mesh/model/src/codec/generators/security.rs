@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::rate_limit::rate_limit;
 use super::telemetry::telemetry;
 use super::{block, host, name, policy_key, text};
 use crate::{
@@ -103,12 +104,14 @@ pub(super) fn security() -> impl Strategy<Value = Security> {
 }
 
 pub(in crate::codec) fn waypoint_config() -> impl Strategy<Value = WaypointConfig> {
-    (text(), name(), security(), vec(authorization_service(), 0..3), telemetry()).prop_map(
-        |(namespace, gateway, security, authorization_services, telemetry)| WaypointConfig {
+    let rest = (telemetry(), vec(rate_limit(), 0..3));
+    (text(), name(), security(), vec(authorization_service(), 0..3), rest).prop_map(
+        |(namespace, gateway, security, authorization_services, (telemetry, rate_limits))| WaypointConfig {
             key: WaypointKey { namespace, gateway },
             security,
             authorization_services,
             telemetry,
+            rate_limits,
         },
     )
 }
