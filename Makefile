@@ -105,7 +105,7 @@ packages-run: packages-build
 
 .PHONY: packages-test
 packages-test: packages-run
-	@$(call ensure,python3-minimal)
+	@$(call ensure,python3-minimal redis-server)
 
 define ensure
 missing=(); for package in $(1); do \

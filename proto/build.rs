@@ -2,14 +2,18 @@
 
 use std::error::Error;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 14] = [
     "istio/workload/workload.proto",
     "istio/security/authorization.proto",
     "istio/ca/ca.proto",
     "istio/zds/zds.proto",
     "envoy/service/discovery/v3/discovery.proto",
     "envoy/service/auth/v3/external_auth.proto",
+    "envoy/service/ratelimit/v3/rls.proto",
+    "envoy/extensions/common/ratelimit/v3/ratelimit.proto",
+    "envoy/type/v3/ratelimit_unit.proto",
     "google/rpc/status.proto",
+    "adit/waypoint/v1/rate_limit.proto",
     "adit/waypoint/v1/telemetry.proto",
     "adit/waypoint/v1/waypoint.proto",
     "opentelemetry/proto/collector/trace/v1/trace_service.proto",

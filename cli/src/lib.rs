@@ -1,4 +1,4 @@
-//! The `adit` command: the four programs of the mesh and the user's commands in one binary.
+//! The `adit` command: the programs of the mesh and the user's commands in one binary.
 
 mod cluster;
 mod duration;
@@ -42,6 +42,8 @@ enum Command {
     Proxy(program::ztunnel::Proxy),
     /// The L7 proxy of services: routes, retries, faults, mirrors
     Waypoint,
+    /// Counts requests for rate limits, in Redis
+    RateLimiter(program::rate_limiter::Arguments),
     /// Enrols the pods of a node
     NodeAgent,
     /// Which version this is
@@ -76,6 +78,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Ztunnel => program::ztunnel::run()?,
         Command::Proxy(proxy) => program::ztunnel::run_proxy(&proxy)?,
         Command::Waypoint => program::waypoint::run()?,
+        Command::RateLimiter(arguments) => program::rate_limiter::run(arguments)?,
         Command::NodeAgent => program::node_agent::run()?,
         Command::Version => program::version::print(),
     }

@@ -1,7 +1,9 @@
 //! What whoever is asked about a request answers, by gRPC.
 
 use auth::check_response::HttpResponse;
+use mesh_proto::envoy::config::core::v3::HeaderValue;
 use mesh_proto::envoy::service::auth::v3 as auth;
+use mesh_proto::envoy::service::ratelimit::v3 as limits;
 use mesh_proto::google::rpc::Status;
 use prost::Message;
 
@@ -26,11 +28,36 @@ pub(crate) fn seeds() -> Vec<Seed> {
     vec![
         ("consent_answer", "consent", answer(0, HttpResponse::OkResponse(consent))),
         ("consent_answer", "denial", answer(7, HttpResponse::DeniedResponse(denial))),
+        ("rate_limit_answer", "over", counted()),
     ]
+}
+
+fn counted() -> Vec<u8> {
+    use limits::rate_limit_response::{Code, DescriptorStatus, RateLimit};
+    let limit = RateLimit { requests_per_unit: 10, unit: 2, name: "n".to_owned() };
+    let status = |code: Code| DescriptorStatus {
+        code: code.into(),
+        current_limit: Some(limit.clone()),
+        limit_remaining: 3,
+        duration_until_reset: None,
+    };
+    let header = |key: &str| HeaderValue { key: key.to_owned(), value: "v".to_owned(), raw_value: vec![] };
+    let answer = limits::RateLimitResponse {
+        overall_code: Code::OverLimit.into(),
+        statuses: vec![status(Code::Ok), status(Code::OverLimit)],
+        response_headers_to_add: vec![header("x-told")],
+        request_headers_to_add: vec![header("host")],
+        raw_body: b"no".to_vec(),
+    };
+    framed(&answer.encode_to_vec())
+}
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat()
 }
 
 fn answer(code: i32, http_response: HttpResponse) -> Vec<u8> {
     let status = Some(Status { code, ..Status::default() });
     let message = auth::CheckResponse { status, http_response: Some(http_response) }.encode_to_vec();
-    [&[0][..], &(message.len() as u32).to_be_bytes(), &message].concat()
+    framed(&message)
 }

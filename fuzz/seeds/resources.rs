@@ -157,6 +157,7 @@ fn service_config() -> routes::ServiceConfig {
         security: Some(security()),
         traffic: Vec::new(),
         telemetry: Some(telemetry()),
+        rate_limits: vec![local_limit(), global_limit()],
     }
 }
 
@@ -165,6 +166,7 @@ fn waypoint_config() -> Vec<u8> {
     let authorization_services = vec![authorization_service()];
     let security = Some(security());
     let telemetry = Some(telemetry());
+    let rate_limits = vec![local_limit()];
     let forward_client_identity = true;
     routes::WaypointConfig {
         namespace,
@@ -172,9 +174,44 @@ fn waypoint_config() -> Vec<u8> {
         security,
         authorization_services,
         telemetry,
+        rate_limits,
         forward_client_identity,
     }
     .encode_to_vec()
+}
+
+fn local_limit() -> routes::LimitedRequests {
+    let per = Some(Duration { seconds: 1, nanos: 0 });
+    let limit = routes::LocalLimit { requests: 10, per, burst: 20 };
+    limited(routes::rate_limit::Counted::Local(limit))
+}
+
+fn global_limit() -> routes::LimitedRequests {
+    let limit = routes::GlobalLimit {
+        service: "prod/counter.prod.svc.cluster.local".to_owned(),
+        port: 8081,
+        timeout: Some(Duration { seconds: 0, nanos: 50_000_000 }),
+        fail_closed: true,
+        domain: "prod".to_owned(),
+        quota: Some(routes::RateQuota { requests: 5, unit: 1 }),
+    };
+    limited(routes::rate_limit::Counted::Global(limit))
+}
+
+fn limited(counted: routes::rate_limit::Counted) -> routes::LimitedRequests {
+    use routes::rate_limit_key::Source;
+    let key = |source| routes::RateLimitKey { name: "key".to_owned(), source: Some(source) };
+    let keys = vec![key(Source::Header("x-user".to_owned())), key(Source::Property(2))];
+    let limit = routes::RateLimit {
+        name: "prod/calm/each".to_owned(),
+        target: "Service/prod/reviews".to_owned(),
+        keys,
+        status: 429,
+        shadow: false,
+        counted: Some(counted),
+    };
+    let rules = vec!["HTTPRoute/prod/reviews/0".to_owned()];
+    routes::LimitedRequests { limit: Some(limit), ports: vec![80], rules, matches: Vec::new() }
 }
 
 fn telemetry() -> routes::Telemetry {

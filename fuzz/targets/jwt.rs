@@ -36,6 +36,7 @@ fn config() -> &'static WaypointConfig {
             authorization_services: Vec::new(),
             telemetry: Default::default(),
             forward_client_identity: false,
+            rate_limits: Vec::new(),
         }
     })
 }

@@ -27,6 +27,15 @@ pub mod envoy {
             }
         }
     }
+    pub mod extensions {
+        pub mod common {
+            pub mod ratelimit {
+                pub mod v3 {
+                    tonic::include_proto!("envoy.extensions.common.ratelimit.v3");
+                }
+            }
+        }
+    }
     pub mod service {
         pub mod auth {
             pub mod v3 {
@@ -37,6 +46,16 @@ pub mod envoy {
             pub mod v3 {
                 tonic::include_proto!("envoy.service.discovery.v3");
             }
+        }
+        pub mod ratelimit {
+            pub mod v3 {
+                tonic::include_proto!("envoy.service.ratelimit.v3");
+            }
+        }
+    }
+    pub mod r#type {
+        pub mod v3 {
+            tonic::include_proto!("envoy.r#type.v3");
         }
     }
 }

@@ -9,21 +9,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody};
 use thiserror::Error;
 
-use crate::balance::{Caller, Chosen, OnItsWay, Outcome};
+use crate::balance::{Chosen, OnItsWay};
 use crate::http::{Beginning, Edits, RequestBody};
-use crate::outside::fetch_endpoint;
+use crate::own_call::{CallError, exchange, fetch_callee};
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
-use crate::upstream::{Answer, Client, Hop, Terms, Version};
+use crate::upstream::{Terms, Version};
 #[cfg(fuzzing)]
 pub(crate) use grpc::read as read_grpc;
 
-/// More of an answer is not read.
-const LARGEST_ANSWER: usize = 1 << 20;
 /// More of a body nobody is told, whatever the configuration says.
 const MOST_TOLD: u32 = 4 << 20;
 
@@ -87,6 +85,15 @@ pub(crate) enum NoOpinion {
     NoRequest,
 }
 
+impl From<CallError> for NoOpinion {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unreachable(reason) => NoOpinion::Unreachable(reason),
+            CallError::Nonsense(reason) => NoOpinion::Nonsense(reason),
+        }
+    }
+}
+
 impl Authorizer {
     pub(crate) fn new(service: &AuthorizationService) -> Authorizer {
         let (key, port) = (service.service.clone(), service.port);
@@ -113,31 +120,19 @@ impl Authorizer {
 
     /// An endpoint to ask.
     async fn fetch_endpoint(&self, tunnel: &Tunnel) -> Result<(Chosen, OnItsWay), NoOpinion> {
-        let mut caller = Caller::of_connection(tunnel);
-        let fetched = fetch_endpoint(tunnel, &self.destination, &mut caller, &[]).await;
-        fetched.map_err(|_| NoOpinion::NoEndpoint(self.service.service.to_string()))
+        let fetched = fetch_callee(tunnel, &self.destination).await;
+        fetched.ok_or_else(|| NoOpinion::NoEndpoint(self.service.service.to_string()))
     }
 
     /// The whole answer to one request: status, headers, body, trailers.
     async fn exchange(
         &self,
         tunnel: &Tunnel,
-        ((chosen, on_its_way), terms): (&(Chosen, OnItsWay), Option<&Arc<Terms>>),
+        way: (&(Chosen, OnItsWay), Option<&Arc<Terms>>),
         version: Version,
         request: Request<RequestBody<hyper::body::Incoming>>,
     ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), NoOpinion> {
-        // By TLS it is asked under its own name, whatever the request's host.
-        let hop = Hop { endpoint: &chosen.endpoint, terms, client: Client::of(tunnel), authority: None };
-        let sent = tunnel.worker.pool.send(&hop, version, request).await;
-        on_its_way.tell(Outcome::of(&sent));
-        // The lease is held until all has been read: only then the connection can be used again.
-        let Answer { response, lease: _lease } =
-            sent.map_err(|error| NoOpinion::Unreachable(error.reason))?;
-        let (head, body) = response.into_parts();
-        let read = Limited::new(body, LARGEST_ANSWER).collect().await;
-        let read = read.map_err(|error| NoOpinion::Nonsense(error.to_string()))?;
-        let trailers = read.trailers().cloned();
-        Ok((head, read.to_bytes(), trailers))
+        Ok(exchange(tunnel, way, version, request).await?)
     }
 }
 

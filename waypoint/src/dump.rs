@@ -1,7 +1,7 @@
 //! What the waypoint knows, as JSON for whoever looks for a reason.
 
 use mesh_identity::Store;
-use mesh_model::{Security, ServiceConfig, Subset, TrafficPolicy, TunnelProtocol, WaypointConfig};
+use mesh_model::{RateLimit, Security, ServiceConfig, Subset, TrafficPolicy, TunnelProtocol, WaypointConfig};
 use mesh_state::{Reader, Snapshot};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -101,6 +101,7 @@ fn routes(config: &ServiceConfig) -> Value {
         "security": security(&config.security),
         "traffic": traffic.collect::<Vec<_>>(),
         "subsets": config.subsets.iter().map(subset).collect::<Vec<_>>(),
+        "rateLimits": config.rate_limits.iter().map(rate_limit).collect::<Vec<_>>(),
     })
 }
 
@@ -114,7 +115,15 @@ fn traffic(port: u16, policy: &TrafficPolicy) -> Value {
 }
 
 fn waypoint(config: &WaypointConfig) -> Value {
-    json!({ "waypoint": config.key.to_string(), "security": security(&config.security) })
+    json!({
+        "waypoint": config.key.to_string(),
+        "security": security(&config.security),
+        "rateLimits": config.rate_limits.iter().map(rate_limit).collect::<Vec<_>>(),
+    })
+}
+
+fn rate_limit(limit: &RateLimit) -> Value {
+    json!({ "limit": &*limit.name, "target": &*limit.target, "rule": format!("{limit:?}") })
 }
 
 fn security(security: &Security) -> Value {

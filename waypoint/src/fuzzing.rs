@@ -10,6 +10,8 @@ use crate::client_hello::{self, Greeting};
 use crate::consent::{self, Opinion};
 use crate::detect::{self, Protocol};
 use crate::http::normalise::{self, Kind};
+use crate::own_call::message_of;
+use crate::rate_limits;
 use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict, authority_of};
 use crate::tokens::{self, TokenCheck};
 
@@ -42,6 +44,17 @@ pub fn consent(answer: &[u8], headers: &mut HeaderMap) -> Option<Result<(), Stat
         }
         Opinion::Denial(denied) => Some(Err(denied.status)),
     }
+}
+
+/// Makes the changes to a request's headers that an answer by gRPC to a question about so many limits asks for; about how
+/// many it says something. None if it makes no sense.
+pub fn counted(answer: &[u8], limits: usize, headers: &mut HeaderMap) -> Option<usize> {
+    let ok = HeaderMap::from_iter([("grpc-status".parse().ok()?, HeaderValue::from_static("0"))]);
+    let message = message_of(StatusCode::OK, &ok, None, answer.to_vec().into()).ok()?;
+    let answer = rate_limits::decode(message, limits).ok()?;
+    answer.request.apply(headers);
+    answer.response.apply(headers);
+    Some(answer.counted.len())
 }
 
 /// Makes a request uniform, or says with which status it is refused. Whether it asked for WebSocket comes back.

@@ -13,6 +13,7 @@ mod headers;
 mod mirror;
 pub(crate) mod normalise;
 mod path;
+mod rate_limit;
 mod redirect;
 mod reply;
 mod report;
@@ -94,6 +95,7 @@ async fn carry_out(
         if let Some(cors) = &rule.cors {
             cors.share(&head, edits)?;
         }
+        rate_limit::admit(&tunnel, guards, (&mut head, &rule.name), edits).await?;
         let fault = fault::throw(&rule.fault);
         exchange.flag(fault.flags());
         fault.inject().await?;

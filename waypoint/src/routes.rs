@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
 
+use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::security::Guard;
-pub(crate) use condition::{Field, SCHEME, Subject, authority_of, find_query_param};
+pub(crate) use condition::{Condition, Field, SCHEME, Subject, authority_of, find_query_param};
 pub(crate) use pattern::{PathMatched, Pattern, compile_regex};
 pub(crate) use rule::{Action, Backend, Destination, Rule};
 pub(crate) use stream::{Asked, Stream, StreamRule, StreamVerdict};
@@ -28,6 +29,8 @@ pub(crate) struct ServiceRoutes {
     pub(crate) guard: Guard,
     /// What is told of its requests, if that is different from what holds for the waypoint.
     pub(crate) reporting: Option<Reporting>,
+    /// How many requests it takes.
+    pub(crate) limits: Vec<Limit>,
 }
 
 /// The routes of one service port.
@@ -64,7 +67,14 @@ impl ServiceRoutes {
             ports: config.ports.iter().map(|(number, port)| (*number, compile(port))).collect(),
             guard: Guard::compile(&config.security),
             reporting: config.telemetry.as_ref().map(Reporting::compile),
+            limits: Vec::new(),
         }
+    }
+
+    /// The same with its limits, which go on counting where others of the process are.
+    fn with_limits(config: &ServiceConfig, counters: &Counters) -> ServiceRoutes {
+        let limits = compile_all(&config.rate_limits, counters);
+        ServiceRoutes { limits, ..ServiceRoutes::compile(config) }
     }
 
     /// Port 0 speaks for ports without an entry of their own.
@@ -93,9 +103,10 @@ impl ServiceRoutes {
 }
 
 /// Compiled routes by service. The configuration itself says whether they are still the right ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RouteCache {
     services: Mutex<HashMap<NamespacedHostname, Cached>>,
+    counters: Arc<Counters>,
 }
 
 #[derive(Debug)]
@@ -105,6 +116,10 @@ struct Cached {
 }
 
 impl RouteCache {
+    pub(crate) fn new(counters: Arc<Counters>) -> RouteCache {
+        RouteCache { services: Mutex::default(), counters }
+    }
+
     /// The routes of a configuration, compiled now if they are not known yet.
     pub(crate) fn find(&self, config: &Arc<ServiceConfig>) -> Arc<ServiceRoutes> {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +129,7 @@ impl RouteCache {
                 if services.len() >= MOST_CACHED {
                     services.clear();
                 }
-                let routes = Arc::new(ServiceRoutes::compile(config));
+                let routes = Arc::new(ServiceRoutes::with_limits(config, &self.counters));
                 let cached = Cached { config: config.clone(), routes: routes.clone() };
                 services.insert(config.key.clone(), cached);
                 routes

@@ -15,7 +15,8 @@ use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
 use mesh_runtime::{footprint, shutdown};
 use mesh_telemetry::{
-    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, SpanMetrics, TcpMetrics,
+    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, RateLimitMetrics, Registry, SpanMetrics,
+    TcpMetrics,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
@@ -25,6 +26,7 @@ use crate::balance::Groups;
 use crate::config::Config;
 use crate::control::{certificate_store, follow_controller, hold_until_certified, node_id};
 use crate::names::Names;
+use crate::rate_limits::Counters;
 use crate::upstream::Ledger;
 use crate::worker::{self, Common, Me, Settings, Worker};
 
@@ -91,6 +93,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         ledger: Arc::new(Ledger::new(OverflowMetrics::new(&registry))),
         groups: Groups::new(OutlierMetrics::new(&registry)),
         span_metrics: SpanMetrics::new(&registry),
+        counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
     };
     start_workers(workers, &common, config.ports.hbone, &draining).context("cannot take HBONE")?;
     drop(draining);

@@ -7,6 +7,7 @@ use mesh_authz::{Connection, asks_for_sni};
 use mesh_model::{RequestPolicy, Security, WaypointConfig};
 
 use crate::consent::Authorizer;
+use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::routes::ServiceRoutes;
 use crate::tokens::TokenCheck;
@@ -37,31 +38,40 @@ struct WaypointGuard {
     authorizers: HashMap<Arc<str>, Authorizer>,
     reporting: Reporting,
     forward_client_identity: bool,
+    limits: Vec<Limit>,
 }
 
 impl WaypointGuard {
-    fn compile(config: &WaypointConfig) -> WaypointGuard {
+    fn compile(config: &WaypointConfig, counters: &Counters) -> WaypointGuard {
         let services = config.authorization_services.iter();
         WaypointGuard {
             guard: Guard::compile(&config.security),
             authorizers: services.map(|it| (it.provider.clone(), Authorizer::new(it))).collect(),
             reporting: Reporting::compile(&config.telemetry),
             forward_client_identity: config.forward_client_identity,
+            limits: compile_all(&config.rate_limits, counters),
         }
     }
 }
 
 /// The guard of the whole waypoint. The configuration itself says whether it is still the right one.
-#[derive(Debug, Default)]
-pub(crate) struct GuardCache(Mutex<Option<(Arc<WaypointConfig>, Arc<WaypointGuard>)>>);
+#[derive(Debug)]
+pub(crate) struct GuardCache {
+    guard: Mutex<Option<(Arc<WaypointConfig>, Arc<WaypointGuard>)>>,
+    counters: Arc<Counters>,
+}
 
 impl GuardCache {
+    pub(crate) fn new(counters: Arc<Counters>) -> GuardCache {
+        GuardCache { guard: Mutex::default(), counters }
+    }
+
     fn find(&self, config: &Arc<WaypointConfig>) -> Arc<WaypointGuard> {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
             Some((known, guard)) if Arc::ptr_eq(known, config) => guard.clone(),
             _ => {
-                let guard = Arc::new(WaypointGuard::compile(config));
+                let guard = Arc::new(WaypointGuard::compile(config, &self.counters));
                 *cached = Some((config.clone(), guard.clone()));
                 guard
             }
@@ -103,6 +113,11 @@ impl Guards {
     /// Whether backends are told who the client is.
     pub(crate) fn forward_client_identity(&self) -> bool {
         self.waypoint.forward_client_identity
+    }
+
+    /// How many requests may pass: through the waypoint, and to the service.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = &Limit> {
+        self.waypoint.limits.iter().chain(self.service.iter().flat_map(|routes| &routes.limits))
     }
 
     fn all(&self) -> impl Iterator<Item = &Guard> + Clone {

@@ -19,6 +19,7 @@ mod outliers;
 mod outside;
 mod protocols;
 mod proxy_protocol;
+mod rate_limits;
 mod reports;
 mod resilience;
 mod routing;

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::balance::{Groups, Lineups};
 use crate::config::RequestLog;
 use crate::names::Names;
+use crate::rate_limits::Counters;
 use crate::routes::RouteCache;
 use crate::security::GuardCache;
 use crate::spans::{Exporter, Reach, SpanQueue};
@@ -71,6 +72,8 @@ pub(crate) struct Common {
     pub(crate) names: Arc<Names>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) span_metrics: Arc<SpanMetrics>,
+    /// What is counted is the process's, too.
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// What the connections of one worker share.
@@ -107,6 +110,7 @@ impl Worker {
             names,
             groups,
             span_metrics,
+            counters,
         } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
@@ -127,8 +131,8 @@ impl Worker {
             spans: Exporter::start(reach, span_metrics, drain.clone()),
             pool,
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
-            routes: RouteCache::default(),
-            guards: GuardCache::default(),
+            routes: RouteCache::new(counters.clone()),
+            guards: GuardCache::new(counters),
             terms: TermsCache::new(ledger, settings.tls),
             lineups: Lineups::new(groups),
             me,

@@ -112,6 +112,7 @@ fn teapot() -> ServiceConfig {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        rate_limits: Vec::new(),
     }
 }
 
@@ -228,6 +229,7 @@ async fn wp_34_a_waypoint_becomes_ready_serves_follows_changes_and_ends() {
         authorization_services: Vec::new(),
         telemetry: Default::default(),
         forward_client_identity: false,
+        rate_limits: Vec::new(),
     };
     controller.publish(&own);
     controller.publish(&service());

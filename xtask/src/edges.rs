@@ -39,6 +39,7 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
         }
         "mesh-testkit" | "ztunnel" | "waypoint" => &MESH,
         "ztunnel-agent" => &["mesh-proto", "mesh-net", "mesh-runtime"],
+        "ratelimit" => &["mesh-proto", "mesh-runtime"],
         "controller" => {
             &["mesh-proto", "mesh-model", "mesh-xds", "mesh-identity", "mesh-runtime", "controller-translate"]
         }
@@ -59,6 +60,7 @@ fn allowed(name: &str) -> Option<&'static [&'static str]> {
             "ztunnel",
             "ztunnel-agent",
             "waypoint",
+            "ratelimit",
             "controller",
             "controller-translate",
         ],
@@ -112,7 +114,9 @@ mod tests {
 
     #[test]
     fn no_crate_may_depend_on_a_proxy_or_the_testkit() {
-        for name in MESH.iter().chain(["ztunnel", "waypoint", "ztunnel-agent", "controller"].iter()) {
+        for name in
+            MESH.iter().chain(["ztunnel", "waypoint", "ztunnel-agent", "ratelimit", "controller"].iter())
+        {
             let table = allowed(name).unwrap();
             for forbidden in [TESTKIT, "ztunnel", "waypoint", "controller", "adit-cli", "adit-fuzz"] {
                 assert!(!table.contains(&forbidden), "{name} -> {forbidden}");

@@ -15,7 +15,7 @@ const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
     NamedKind { name, short, is_namespaced: true }
 }
 
-const KINDS: [NamedKind; 19] = [
+const KINDS: [NamedKind; 20] = [
     NamedKind { is_namespaced: false, ..kind("namespace", &["ns"]) },
     NamedKind { is_namespaced: false, ..kind("node", &["no"]) },
     NamedKind { is_namespaced: false, ..kind("gatewayclass", &["gc"]) },
@@ -33,6 +33,7 @@ const KINDS: [NamedKind; 19] = [
     kind("authorizationpolicy", &["ap", "authorizationpolicies"]),
     kind("peerauthentication", &["pa"]),
     kind("requestauthentication", &["ra"]),
+    kind("ratelimitpolicy", &["ratelimitpolicies"]),
     kind("configmap", &["cm"]),
     kind("secret", &[]),
 ];

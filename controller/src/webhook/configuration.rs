@@ -31,8 +31,13 @@ const SHORT_PAUSE: Duration = Duration::from_secs(3);
 const PROBE: &str = "adit-webhook-probe";
 /// An attribute that no release will know.
 const PROBE_KEY: &str = "adit.webhook.probe";
-const GROUPS: [&str; 4] =
-    ["networking.istio.io", "security.istio.io", "telemetry.istio.io", "extensions.istio.io"];
+const GROUPS: [&str; 5] = [
+    "networking.istio.io",
+    "security.istio.io",
+    "telemetry.istio.io",
+    "extensions.istio.io",
+    "policy.adit.io",
+];
 
 /// Which configuration to keep.
 #[derive(Clone, Debug)]

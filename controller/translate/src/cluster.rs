@@ -33,7 +33,7 @@ use gateway_api::backendtlspolicies::BackendTlsPolicySpec;
 
 use crate::objects::{
     AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec,
-    RequestAuthenticationSpec, TelemetrySpec,
+    RateLimitPolicySpec, RequestAuthenticationSpec, TelemetrySpec,
 };
 
 use auto_address::AutoAddresses;
@@ -90,6 +90,7 @@ pub struct Cluster {
     pub(crate) peer_authentications: Table<Kept<PeerAuthenticationSpec>>,
     pub(crate) request_authentications: Table<Kept<RequestAuthenticationSpec>>,
     pub(crate) telemetries: Table<Kept<TelemetrySpec>>,
+    pub(crate) rate_limit_policies: Table<Kept<RateLimitPolicySpec>>,
     /// What has been fetched of the keys that RequestAuthentications name.
     pub(crate) key_sets: BTreeMap<KeySource, KeySet>,
     /// Objects that have no effect although someone counts on one.
@@ -193,6 +194,9 @@ impl Cluster {
             Object::ServiceEntry(object) => self.put_service_entry(name, (*object).into()),
             Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
             Object::Telemetry(object) => self.telemetries.put(name, Kept::new(&object.metadata, object.spec)),
+            Object::RateLimitPolicy(object) => {
+                self.rate_limit_policies.put(name, Kept::new(&object.metadata, object.spec))
+            }
             Object::WorkloadGroup(_)
             | Object::Sidecar(_)
             | Object::IstioGateway(_)
@@ -234,6 +238,7 @@ impl Cluster {
             Kind::WorkloadEntry => self.workload_entries.remove(&name),
             Kind::RequestAuthentication => self.request_authentications.remove(&name),
             Kind::Telemetry => self.telemetries.remove(&name),
+            Kind::RateLimitPolicy => self.rate_limit_policies.remove(&name),
             Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions of Istio's kinds, made from the types that read them: what the API server
+//! The CustomResourceDefinitions of Istio's kinds and of our own, made from the types that read them: what the API server
 //! accepts is what the controller understands. `cargo run -p xtask -- crds` writes them for the chart.
 
 mod columns;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::objects::{
     AuthorizationPolicySpec, DestinationRuleSpec, EnvoyFilterSpec, IstioGatewaySpec, Kind,
-    PeerAuthenticationSpec, ProxyConfigSpec, RequestAuthenticationSpec, ServiceEntrySpec, SidecarSpec,
-    TelemetrySpec, TrafficExtensionSpec, VirtualServiceSpec, WasmPluginSpec, WorkloadEntrySpec,
-    WorkloadGroupSpec,
+    PeerAuthenticationSpec, ProxyConfigSpec, RateLimitPolicySpec, RequestAuthenticationSpec,
+    ServiceEntrySpec, SidecarSpec, TelemetrySpec, TrafficExtensionSpec, VirtualServiceSpec, WasmPluginSpec,
+    WorkloadEntrySpec, WorkloadGroupSpec,
 };
 
 pub use structural::find_breaches;
@@ -30,7 +30,7 @@ struct Names {
 }
 
 #[rustfmt::skip]
-const NAMES: [Names; 15] = [
+const NAMES: [Names; 16] = [
     Names { kind: Kind::VirtualService, plural: "virtualservices", short: &["vs"], storage: "", schema: schema::<VirtualServiceSpec> },
     Names { kind: Kind::DestinationRule, plural: "destinationrules", short: &["dr"], storage: "", schema: schema::<DestinationRuleSpec> },
     Names { kind: Kind::ServiceEntry, plural: "serviceentries", short: &["se"], storage: "", schema: schema::<ServiceEntrySpec> },
@@ -46,6 +46,7 @@ const NAMES: [Names; 15] = [
     Names { kind: Kind::Telemetry, plural: "telemetries", short: &[], storage: "v1alpha1", schema: schema::<TelemetrySpec> },
     Names { kind: Kind::WasmPlugin, plural: "wasmplugins", short: &[], storage: "", schema: schema::<WasmPluginSpec> },
     Names { kind: Kind::TrafficExtension, plural: "trafficextensions", short: &[], storage: "", schema: schema::<TrafficExtensionSpec> },
+    Names { kind: Kind::RateLimitPolicy, plural: "ratelimitpolicies", short: &[], storage: "", schema: schema::<RateLimitPolicySpec> },
 ];
 
 /// One definition.
@@ -91,7 +92,7 @@ fn define(names: &Names) -> Definition {
         "listKind": format!("{kind}List"),
         "plural": names.plural,
         "singular": kind.as_str().to_ascii_lowercase(),
-        "categories": ["istio-io", group.replace('.', "-")],
+        "categories": categories(group),
     });
     if !names.short.is_empty() {
         spec_names["shortNames"] = json!(names.short);
@@ -113,6 +114,15 @@ fn define(names: &Names) -> Definition {
         },
     });
     Definition { kind, name, object }
+}
+
+/// By which `kubectl get` shows several kinds together.
+fn categories(group: &str) -> Vec<String> {
+    let own = group.replace('.', "-");
+    match group.ends_with("istio.io") {
+        true => vec!["istio-io".to_owned(), own],
+        false => vec![own],
+    }
 }
 
 fn schema<T: JsonSchema>() -> Value {

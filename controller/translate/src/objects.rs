@@ -20,6 +20,7 @@ mod mesh_config;
 mod mesh_reporting;
 mod peer_authentication;
 mod proxy_config;
+mod rate_limit_policy;
 mod request_authentication;
 mod service_entry;
 mod sidecar;
@@ -87,6 +88,10 @@ pub use mesh_reporting::{
 };
 pub use peer_authentication::{MtlsMode, MutualTls, PeerAuthentication, PeerAuthenticationSpec};
 pub use proxy_config::{ProxyConfig, ProxyConfigSpec, ProxyImage};
+pub use rate_limit_policy::{
+    CountingService, GlobalCount, HeaderMatch, HeaderMatchType, KeyProperty, LimitKey, PathMatch,
+    PathMatchType, PolicyLimit, RateLimitPolicy, RateLimitPolicySpec, RateLimitTarget, RequestMatch,
+};
 pub use request_authentication::{
     ClaimToHeader, JwtHeader, JwtRule, RequestAuthentication, RequestAuthenticationSpec,
 };
@@ -152,6 +157,7 @@ pub enum Object {
     WasmPlugin(Box<WasmPlugin>),
     TrafficExtension(Box<TrafficExtension>),
     ProxyConfig(Box<ProxyConfig>),
+    RateLimitPolicy(Box<RateLimitPolicy>),
 }
 
 /// `$body` for the one value inside any variant.
@@ -188,6 +194,7 @@ macro_rules! each {
             Object::WasmPlugin($value) => $body,
             Object::TrafficExtension($value) => $body,
             Object::ProxyConfig($value) => $body,
+            Object::RateLimitPolicy($value) => $body,
         }
     };
 }
@@ -227,6 +234,7 @@ impl Object {
             Kind::WasmPlugin => Object::WasmPlugin(Deserialize::deserialize(d)?),
             Kind::TrafficExtension => Object::TrafficExtension(Deserialize::deserialize(d)?),
             Kind::ProxyConfig => Object::ProxyConfig(Deserialize::deserialize(d)?),
+            Kind::RateLimitPolicy => Object::RateLimitPolicy(Deserialize::deserialize(d)?),
         })
     }
 
@@ -268,6 +276,7 @@ impl Object {
             Object::WasmPlugin(_) => Kind::WasmPlugin,
             Object::TrafficExtension(_) => Kind::TrafficExtension,
             Object::ProxyConfig(_) => Kind::ProxyConfig,
+            Object::RateLimitPolicy(_) => Kind::RateLimitPolicy,
         }
     }
 

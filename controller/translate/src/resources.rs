@@ -13,6 +13,7 @@ mod peer_authentication;
 mod precedence;
 mod problem;
 mod provider_service;
+mod rate_limit;
 mod request_policy;
 mod route_rules;
 mod security;
@@ -48,6 +49,9 @@ pub(crate) use outranked::outranking;
 pub(crate) use peer_authentication::keys as peer_authentication_keys;
 pub(crate) use problem::{Problem, Reason, find_pattern_error};
 pub(crate) use provider_service::provider_host;
+pub(crate) use rate_limit::{
+    Conversion, LimitTarget, convert as convert_rate_limits, counting_hosts, target as rate_limit_target,
+};
 pub(crate) use request_policy::convert as convert_for_waypoints;
 pub(crate) use service_config::{
     attached_ports, namespaces_in_force, parent_service, ports_left, winning_virtual_service,

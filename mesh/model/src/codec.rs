@@ -13,6 +13,7 @@ mod generators;
 mod http_match;
 mod http_rule;
 mod metric_settings;
+mod rate_limit;
 #[cfg(test)]
 mod round_trip;
 mod security;

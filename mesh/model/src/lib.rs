@@ -8,6 +8,7 @@ mod identity;
 mod network;
 mod path_template;
 mod policy;
+mod rate_limit;
 mod route;
 mod security;
 mod service;
@@ -25,6 +26,9 @@ pub use network::{
 };
 pub use path_template::{InvalidTemplate, PathTemplate};
 pub use policy::{Action, Clause, Match, Policy, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch};
+pub use rate_limit::{
+    Counted, GlobalLimit, KeySource, LocalLimit, RateLimit, RateLimitKey, RateQuota, RateUnit,
+};
 pub use route::{
     Abort, AbortError, Backend, BackendTarget, Cors, Delay, DirectResponse, Fault, Forward, HeaderChange,
     HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{NamespacedHostname, PortTraffic, Security, StreamRule, Telemetry, TrafficPolicy};
+use crate::{NamespacedHostname, PortTraffic, RateLimit, Security, StreamRule, Telemetry, TrafficPolicy};
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct ServiceConfig {
     pub traffic: PortTraffic,
     /// What is told of its requests; none: what holds for its whole waypoint.
     pub telemetry: Option<Telemetry>,
+    /// How many requests it takes, beside what holds for its whole waypoint.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 impl ServiceConfig {

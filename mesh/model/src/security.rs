@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use crate::path_template::PathTemplate;
-use crate::{AuthorizationService, ParseNameError, PolicyKey, ServiceAccountMatch, Telemetry};
+use crate::{AuthorizationService, ParseNameError, PolicyKey, RateLimit, ServiceAccountMatch, Telemetry};
 
 /// Everything that holds for all traffic through one waypoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct WaypointConfig {
     pub telemetry: Telemetry,
     /// Backends are told who the client is (ID-22).
     pub forward_client_identity: bool,
+    /// How many requests pass in all.
+    pub rate_limits: Vec<RateLimit>,
 }
 
 /// The name of a waypoint's Gateway, written `namespace/name`.

@@ -200,6 +200,7 @@ impl Edit<'_> {
                 authorization_services: Vec::new(),
                 telemetry: Default::default(),
                 forward_client_identity: false,
+                rate_limits: Vec::new(),
             });
         }
     }

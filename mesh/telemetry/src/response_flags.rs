@@ -50,7 +50,7 @@ impl ResponseFlag {
 pub struct RequestFlags(u16);
 
 /// In the order they are written.
-const NAMES: [(RequestFlags, &str); 13] = [
+const NAMES: [(RequestFlags, &str); 15] = [
     (RequestFlags::NO_HEALTHY_UPSTREAM, "UH"),
     (RequestFlags::UPSTREAM_TIMEOUT, "UT"),
     (RequestFlags::UPSTREAM_RESET, "UR"),
@@ -60,7 +60,9 @@ const NAMES: [(RequestFlags, &str); 13] = [
     (RequestFlags::NO_ROUTE, "NR"),
     (RequestFlags::DELAY_INJECTED, "DI"),
     (RequestFlags::FAULT_INJECTED, "FI"),
+    (RequestFlags::RATE_LIMITED, "RL"),
     (RequestFlags::DENIED, "UAEX"),
+    (RequestFlags::RATE_LIMIT_ERROR, "RLSE"),
     (RequestFlags::DOWNSTREAM_CLOSED, "DC"),
     (RequestFlags::RETRIES_EXHAUSTED, "URX"),
     (RequestFlags::DOWNSTREAM_PROTOCOL_ERROR, "DPE"),
@@ -95,6 +97,10 @@ impl RequestFlags {
     pub const RETRIES_EXHAUSTED: RequestFlags = RequestFlags(1 << 11);
     /// DPE: the client did not speak HTTP.
     pub const DOWNSTREAM_PROTOCOL_ERROR: RequestFlags = RequestFlags(1 << 12);
+    /// RL: it was beyond a limit of how many may pass.
+    pub const RATE_LIMITED: RequestFlags = RequestFlags(1 << 13);
+    /// RLSE: nobody could be asked whether it was.
+    pub const RATE_LIMIT_ERROR: RequestFlags = RequestFlags(1 << 14);
 
     /// Adds what else happened.
     pub fn insert(&mut self, other: RequestFlags) {
@@ -129,6 +135,6 @@ mod tests {
             all.insert(*flag);
             all
         });
-        assert_eq!(all.to_string(), "UH,UT,UR,UF,UC,UO,NR,DI,FI,UAEX,DC,URX,DPE");
+        assert_eq!(all.to_string(), "UH,UT,UR,UF,UC,UO,NR,DI,FI,RL,UAEX,RLSE,DC,URX,DPE");
     }
 }

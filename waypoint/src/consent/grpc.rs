@@ -16,6 +16,7 @@ use proto::header_value_option::HeaderAppendAction;
 
 use super::{Authorizer, Changes, Denied, NoOpinion, Opinion, Subject};
 use crate::http::{Beginning, Edits, How, find_terms};
+use crate::own_call::message_of;
 use crate::own_request;
 use crate::routes::authority_of;
 use crate::upstream::Version;
@@ -116,38 +117,6 @@ fn protocol(version: http::Version) -> &'static str {
         http::Version::HTTP_10 => "HTTP/1.0",
         http::Version::HTTP_2 => "HTTP/2",
         _ => "HTTP/1.1",
-    }
-}
-
-/// The one message of a good answer.
-fn message_of(
-    status: StatusCode,
-    headers: &HeaderMap,
-    trailers: Option<&HeaderMap>,
-    body: Bytes,
-) -> Result<Bytes, NoOpinion> {
-    let nonsense = |reason: String| Err(NoOpinion::Nonsense(reason));
-    if status != StatusCode::OK {
-        return Err(NoOpinion::Unreachable(format!("it answers with HTTP status {status}")));
-    }
-    let find = |name: &str| trailers.and_then(|it| it.get(name)).or_else(|| headers.get(name));
-    let text = |name: &str| find(name).and_then(|value| value.to_str().ok());
-    match text("grpc-status") {
-        Some("0") => {}
-        Some(status) => {
-            let message = text("grpc-message").unwrap_or_default();
-            return Err(NoOpinion::Unreachable(format!("it answers with gRPC status {status} {message}")));
-        }
-        None => return nonsense("there is no gRPC status".to_owned()),
-    }
-    if body.len() < 5 {
-        return nonsense("there is no message".to_owned());
-    }
-    let length = u32::from_be_bytes([body[1], body[2], body[3], body[4]]) as usize;
-    match body[0] {
-        0 if body.len() == 5 + length => Ok(body.slice(5..)),
-        0 => nonsense("the message is not as long as it says".to_owned()),
-        _ => nonsense("the message is compressed, which nobody asked for".to_owned()),
     }
 }
 

@@ -8,6 +8,8 @@ use mesh_model::{
     RuleAction, ValueMatch,
 };
 
+use mesh_telemetry::{RateLimitMetrics, Registry};
+
 use super::*;
 
 fn service() -> NamespacedHostname {
@@ -60,6 +62,7 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        rate_limits: Vec::new(),
     }
 }
 
@@ -196,7 +199,8 @@ fn res_06_a_timeout_of_zero_is_none() {
 
 #[test]
 fn routes_are_compiled_once_per_change() {
-    let cache = RouteCache::default();
+    let metrics = RateLimitMetrics::new(&Registry::new("waypoint", "test"));
+    let cache = RouteCache::new(Arc::new(Counters::new(metrics)));
     let first = Arc::new(config(vec![(80, vec![rule("a", vec![])], true)]));
     let compiled = cache.find(&first);
     assert!(Arc::ptr_eq(&compiled, &cache.find(&first)));

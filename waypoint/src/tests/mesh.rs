@@ -15,7 +15,8 @@ use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
 use mesh_telemetry::{
-    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, Registry, SpanMetrics, TcpMetrics,
+    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, RateLimitMetrics, Registry, SpanMetrics,
+    TcpMetrics,
 };
 use mesh_testkit::authority::FakeCa;
 use tokio::net::TcpListener;
@@ -26,6 +27,7 @@ use super::samples::{backend, config, key, rule, service, workload};
 use crate::balance::Groups;
 use crate::config::RequestLog;
 use crate::names::Names;
+use crate::rate_limits::Counters;
 use crate::upstream::{Account, Countable, Ledger};
 use crate::worker::{self, Common, Me, Settings, Worker};
 
@@ -103,6 +105,7 @@ impl Mesh {
             ledger: ledger.clone(),
             groups: Groups::new(OutlierMetrics::new(&registry)),
             span_metrics: SpanMetrics::new(&registry),
+            counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
         };
         writer.change(|edit| {
             edit.insert_workload(own);
@@ -196,6 +199,11 @@ impl Mesh {
     /// What may be asked through the waypoint.
     pub(super) fn secure_waypoint(&self, security: Security) {
         self.writer.change(|edit| edit.insert_waypoint_config(waypoint_config(security)));
+    }
+
+    /// What holds for the waypoint, which is nothing.
+    pub(super) fn waypoint_config(&self) -> WaypointConfig {
+        waypoint_config(Security::default())
     }
 
     /// Who can be asked by policies of the waypoint or of `reviews`; the waypoint has none of its own.
@@ -292,6 +300,7 @@ fn waypoint_config(security: Security) -> WaypointConfig {
         authorization_services: Vec::new(),
         telemetry: Telemetry::default(),
         forward_client_identity: false,
+        rate_limits: Vec::new(),
     }
 }
 

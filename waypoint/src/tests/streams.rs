@@ -67,6 +67,7 @@ fn govern(mesh: &Mesh, port: u16, stream_rules: Vec<StreamRule>) {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        rate_limits: Vec::new(),
     });
 }
 
@@ -262,6 +263,7 @@ async fn l7_04_a_subset_takes_connections_too_and_other_endpoints_are_tried() {
             security: Default::default(),
             traffic: Default::default(),
             telemetry: None,
+            rate_limits: Vec::new(),
         });
     };
     for name in ["v1", "v2"] {
@@ -297,6 +299,7 @@ async fn requests_on_a_port_that_declares_nothing_are_not_the_business_of_rules_
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        rate_limits: Vec::new(),
     });
     for port in [80, 81] {
         let stream = mesh.tunnel(mesh.target(port)).await.unwrap();

@@ -32,6 +32,8 @@ pub struct ExtensionProvider {
     pub name: String,
     pub envoy_ext_authz_http: Option<HttpAuthorizer>,
     pub envoy_ext_authz_grpc: Option<GrpcAuthorizer>,
+    /// Ours: Istio leaves rate limits to patches of Envoy.
+    pub envoy_rate_limit_grpc: Option<RateLimiter>,
     pub opentelemetry: Option<OpenTelemetryCollector>,
     pub zipkin: Option<ZipkinCollector>,
     pub envoy_file_access_log: Option<FileAccessLog>,
@@ -62,6 +64,16 @@ pub struct HttpAuthorizer {
 pub struct GrpcAuthorizer {
     #[serde(flatten)]
     pub common: Authorizer,
+}
+
+/// It counts requests, asked by gRPC.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RateLimiter {
+    /// A host name, with its namespace before a `/` where several have it.
+    pub service: String,
+    /// Its port.
+    pub port: u32,
 }
 
 /// What both have in common.
@@ -120,6 +132,7 @@ impl ExtensionProvider {
     /// The service and the port that it stands for, if it stands for one.
     pub fn address(&self) -> Option<(&str, u32)> {
         let authorizer = self.authorizer().map(|it| (it.service.as_str(), it.port));
-        authorizer.or_else(|| self.trace_address())
+        let limiter = self.envoy_rate_limit_grpc.as_ref().map(|it| (it.service.as_str(), it.port));
+        authorizer.or(limiter).or_else(|| self.trace_address())
     }
 }

@@ -3,7 +3,7 @@
 use mesh_model::{RequestPolicy, Security, TokenRule, WaypointConfig, WaypointKey};
 
 use super::targets::{Target, names};
-use super::{authorization_service, request_policy, telemetry, token_rule};
+use super::{authorization_service, rate_limit, request_policy, telemetry, token_rule};
 use crate::cluster::{Cluster, Name, ServiceObject};
 
 /// The config of that waypoint: every waypoint has one, so that it can tell "nothing holds" from "not yet told".
@@ -27,11 +27,13 @@ pub(super) fn derive_waypoint(cluster: &Cluster, key: &WaypointKey) -> Option<Wa
     }
     let authorization_services = authorization_service::all(cluster);
     let telemetry = telemetry::of_waypoint(cluster, &name, gateway);
+    let rate_limits = rate_limit::of_waypoint(cluster, &name, class);
     Some(WaypointConfig {
         key: key.clone(),
         security,
         authorization_services,
         telemetry,
+        rate_limits,
         forward_client_identity: gateway.forwards_client_identity(),
     })
 }

@@ -16,7 +16,7 @@ use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 use super::layer::Layer;
 use super::traffic::Traffic;
-use super::{backend_tls, route_rules, security, stream_rules, telemetry, virtual_service};
+use super::{backend_tls, rate_limit, route_rules, security, stream_rules, telemetry, virtual_service};
 use crate::cluster::{
     Cluster, DestinationRule, MeshService, Name, Route, ServiceObject, ServicePort, VirtualService,
 };
@@ -31,9 +31,18 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let subsets = subsets(&rules, &asked);
     let security = security::of_object(cluster, service.object);
     let telemetry = telemetry::of_service(cluster, &service);
+    let rate_limits = rate_limit::of_object(cluster, service.object, &ports);
     let is_silent = ports.is_empty() && subsets.is_empty() && security.is_empty() && traffic.is_empty();
-    let says_anything = !is_silent || telemetry.is_some();
-    says_anything.then(|| ServiceConfig { key: key.clone(), ports, subsets, security, traffic, telemetry })
+    let says_anything = !is_silent || telemetry.is_some() || !rate_limits.is_empty();
+    says_anything.then(|| ServiceConfig {
+        key: key.clone(),
+        ports,
+        subsets,
+        security,
+        traffic,
+        telemetry,
+        rate_limits,
+    })
 }
 
 fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConfig> {

@@ -42,6 +42,7 @@ impl Output {
                 if it.security.is_empty()
                     && it.telemetry.is_usual()
                     && !it.forward_client_identity
+                    && it.rate_limits.is_empty()
                     && !self.everything =>
             {
                 return;

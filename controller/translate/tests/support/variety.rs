@@ -52,7 +52,7 @@ fn labels(c: &mut Choice) -> Value {
 }
 
 /// The kinds that are drawn; some more often than others.
-const KINDS: [Kind; 24] = [
+const KINDS: [Kind; 25] = [
     Kind::Namespace,
     Kind::Node,
     Kind::Pod,
@@ -73,6 +73,7 @@ const KINDS: [Kind; 24] = [
     Kind::PeerAuthentication,
     Kind::RequestAuthentication,
     Kind::Telemetry,
+    Kind::RateLimitPolicy,
     Kind::ConfigMap,
     Kind::ServiceEntry,
     Kind::ServiceEntry,
@@ -100,6 +101,7 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::PeerAuthentication => peer_authentication(c),
         Kind::RequestAuthentication => request_authentication(c),
         Kind::Telemetry => telemetry(c),
+        Kind::RateLimitPolicy => rate_limit_policy(c),
         Kind::ConfigMap => mesh_config(c),
         Kind::ServiceEntry => entries::service_entry(c),
         Kind::WorkloadEntry => entries::workload_entry(c),
@@ -140,7 +142,10 @@ fn telemetry(c: &mut Choice) -> Value {
 fn mesh_config(c: &mut Choice) -> Value {
     let host = format!("{}.{}.svc.cluster.local", c.of(&SERVICES), c.of(&NAMESPACES));
     let provider = json!({ "name": "traces", "opentelemetry": { "service": host, "port": 80 } });
-    let mesh = json!({ "accessLogFile": c.of(&["", "/dev/stdout"]), "extensionProviders": [provider] });
+    let host = format!("{}.{}.svc.cluster.local", c.of(&SERVICES), c.of(&NAMESPACES));
+    let limiter = json!({ "name": "p", "envoyRateLimitGrpc": { "service": host, "port": 80 } });
+    let mesh =
+        json!({ "accessLogFile": c.of(&["", "/dev/stdout"]), "extensionProviders": [provider, limiter] });
     json!({ "metadata": { "name": "istio" }, "data": { "mesh": mesh.to_string() } })
 }
 
@@ -342,6 +347,32 @@ fn backend_tls_policy(c: &mut Choice) -> Value {
     let mut spec = json!({ "targetRefs": [target], "validation": validation });
     spec["validation"]["hostname"] = "a.example".into();
     json!({ "metadata": { "name": c.of(&["f", "g"]) }, "spec": spec })
+}
+
+fn rate_limit_policy(c: &mut Choice) -> Value {
+    let section = c.maybe(|c| c.of(&["http", "named"]));
+    let target = match c.maybe(target) {
+        Some(targets) => targets[0].clone(),
+        None => {
+            let (group, kind) = c.of(&[
+                ("gateway.networking.k8s.io", "HTTPRoute"),
+                ("gateway.networking.k8s.io", "GRPCRoute"),
+                ("networking.istio.io", "VirtualService"),
+            ]);
+            let name = c.of(&["r", "s", "u", "v"]);
+            json!({ "group": group, "kind": kind, "name": name, "sectionName": section })
+        }
+    };
+    let global = c.maybe(|c| match c.maybe(|c| c.of(&["p", "q"])) {
+        Some(provider) => json!({ "provider": provider }),
+        None => json!({ "service": { "name": c.of(&SERVICES), "port": c.of(&[80, 81]) } }),
+    });
+    let mut limit = json!({ "name": "one", "requests": 1, "per": c.of(&["1s", "1m"]) });
+    if let Some(global) = global {
+        limit["global"] = global;
+    }
+    let spec = json!({ "targetRefs": [target], "limits": [limit] });
+    json!({ "metadata": { "name": c.of(&["h", "i"]) }, "spec": spec })
 }
 
 fn selector(c: &mut Choice) -> Option<Value> {

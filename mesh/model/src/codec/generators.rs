@@ -1,5 +1,6 @@
 //! Random values of the model, for round trips.
 
+mod rate_limit;
 pub(super) mod route;
 pub(super) mod security;
 mod stream;

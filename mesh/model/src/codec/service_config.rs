@@ -6,7 +6,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{at, by_port, each, named, parse_message, port};
-use super::{http_rule, security, stream_rule, telemetry, traffic};
+use super::{http_rule, rate_limit, security, stream_rule, telemetry, traffic};
 use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 /// The type URL of these resources.
@@ -29,7 +29,8 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     let security = at("security", security::decode(wire.security))?;
     let traffic = traffic::decode("traffic", wire.traffic)?;
     let telemetry = wire.telemetry.map(telemetry::decode);
-    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry })
+    let rate_limits = each("rate_limits", wire.rate_limits, rate_limit::decode)?;
+    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -42,6 +43,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         security: security::encode(&config.security),
         traffic: traffic::encode(&config.traffic),
         telemetry: config.telemetry.as_ref().map(telemetry::encode),
+        rate_limits: config.rate_limits.iter().map(rate_limit::encode).collect(),
     }
 }
 

@@ -3,8 +3,8 @@
 use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
-use super::field::{at, named, parse_message};
-use super::{authorization_service, security, telemetry};
+use super::field::{at, each, named, parse_message};
+use super::{authorization_service, rate_limit, security, telemetry};
 use crate::{WaypointConfig, WaypointKey};
 
 /// The type URL of these resources.
@@ -27,6 +27,7 @@ pub fn decode(wire: proto::WaypointConfig) -> Result<WaypointConfig, DecodeError
             .collect(),
         telemetry: wire.telemetry.map(telemetry::decode).unwrap_or_default(),
         forward_client_identity: wire.forward_client_identity,
+        rate_limits: each("rate_limits", wire.rate_limits, rate_limit::decode)?,
     })
 }
 
@@ -43,5 +44,6 @@ pub fn encode(config: &WaypointConfig) -> proto::WaypointConfig {
             .collect(),
         telemetry: (!config.telemetry.is_usual()).then(|| telemetry::encode(&config.telemetry)),
         forward_client_identity: config.forward_client_identity,
+        rate_limits: config.rate_limits.iter().map(rate_limit::encode).collect(),
     }
 }

@@ -88,6 +88,7 @@ fn policies_and_configurations_come_and_go() {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        rate_limits: Vec::new(),
     };
     assert!(
         configs
@@ -117,6 +118,7 @@ fn sec_a_waypoint_that_is_gone_is_told_from_one_that_was_never_told_of() {
         authorization_services: Vec::new(),
         telemetry: Default::default(),
         forward_client_identity: false,
+        rate_limits: Vec::new(),
     };
     configs.apply(vec![], vec![named.to_string()]);
     assert_eq!(reader.snapshot().waypoint_config(&named), None, "never told of");

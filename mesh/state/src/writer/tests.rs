@@ -78,6 +78,7 @@ fn readers_hear_of_what_concerns_them() {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        rate_limits: Vec::new(),
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

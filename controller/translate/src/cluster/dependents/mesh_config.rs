@@ -10,6 +10,7 @@ impl Dependents<'_> {
         if self.cluster.is_mesh_config(name) {
             self.add_askers();
             self.add_all_reports();
+            self.add_all_limiters();
         }
     }
 

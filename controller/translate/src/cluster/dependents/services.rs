@@ -27,12 +27,14 @@ impl Dependents<'_> {
         self.add_destination_rules(hostname);
         self.add_authorizers(hostname);
         self.add_reports_to(hostname);
+        self.add_limiters(hostname);
     }
 
     /// What is told about an object that stands for services, and about what refers to it by its name.
     pub(super) fn add_object(&mut self, object: &ObjectKey) {
         let cluster = self.cluster;
         self.affected.statuses.insert(object.clone());
+        self.add_statuses_of_rate_limits();
         self.add_policies_for(&Name { namespace: object.namespace.clone(), name: object.name.clone() });
         for (at, route) in cluster.routes() {
             let mut parents = route.spec.parent_refs.iter().flatten();

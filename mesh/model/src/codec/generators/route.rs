@@ -5,6 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::rate_limit::rate_limit;
 use super::security::security;
 use super::stream::stream_rule;
 use super::telemetry::telemetry;
@@ -38,7 +39,7 @@ fn named() -> impl Strategy<Value = Vec<NamedMatch>> {
     vec((name(), value()).prop_map(|(name, value)| NamedMatch { name, value }), 0..3)
 }
 
-fn http_match() -> impl Strategy<Value = HttpMatch> {
+pub(super) fn http_match() -> impl Strategy<Value = HttpMatch> {
     let values = (option::of(value()), option::of(value()), option::of(value()), option::of(value()));
     (values, any::<bool>(), (named(), named(), named()), option::of(name()), option::of(1..=u16::MAX))
         .prop_map(|(values, ignore_path_case, named, source_namespace, port)| HttpMatch {
@@ -182,15 +183,16 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         let subset = |(name, (labels, traffic))| Subset { name, labels, traffic };
         subsets.into_iter().map(subset).collect()
     });
-    let rest = (security(), port_traffic(), option::of(telemetry()));
+    let rest = (security(), port_traffic(), option::of(telemetry()), vec(rate_limit(), 0..3));
     (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
-        |(key, ports, subsets, (security, traffic, telemetry))| ServiceConfig {
+        |(key, ports, subsets, (security, traffic, telemetry, rate_limits))| ServiceConfig {
             key,
             ports,
             subsets,
             security,
             traffic,
             telemetry,
+            rate_limits,
         },
     )
 }

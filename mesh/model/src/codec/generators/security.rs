@@ -7,6 +7,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::rate_limit::rate_limit;
 use super::telemetry::telemetry;
 use super::{block, host, name, policy_key, text};
 use crate::{
@@ -103,13 +104,16 @@ pub(super) fn security() -> impl Strategy<Value = Security> {
 }
 
 pub(in crate::codec) fn waypoint_config() -> impl Strategy<Value = WaypointConfig> {
-    (text(), name(), security(), vec(authorization_service(), 0..3), telemetry(), any::<bool>()).prop_map(
-        |(namespace, gateway, security, authorization_services, telemetry, forward_client_identity)| {
+    let rest = (telemetry(), vec(rate_limit(), 0..3), any::<bool>());
+    (text(), name(), security(), vec(authorization_service(), 0..3), rest).prop_map(
+        |(namespace, gateway, security, authorization_services, rest)| {
+            let (telemetry, rate_limits, forward_client_identity) = rest;
             WaypointConfig {
                 key: WaypointKey { namespace, gateway },
                 security,
                 authorization_services,
                 telemetry,
+                rate_limits,
                 forward_client_identity,
             }
         },
