@@ -157,6 +157,7 @@ fn service_config() -> routes::ServiceConfig {
         security: Some(security()),
         traffic: Vec::new(),
         telemetry: Some(telemetry()),
+        race_connections: true,
     }
 }
 

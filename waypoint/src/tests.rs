@@ -26,3 +26,4 @@ mod streams;
 mod tcp;
 mod traces;
 mod tunnels;
+mod wildcard;

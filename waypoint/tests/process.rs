@@ -112,6 +112,7 @@ fn teapot() -> ServiceConfig {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        race_connections: false,
     }
 }
 
@@ -157,6 +158,7 @@ fn config(controller: &TestController, ports: Ports) -> Config {
         worker_threads: 2,
         drain_deadline: Duration::from_secs(5),
         detection_patience: Duration::from_secs(5),
+        reachable: Vec::new(),
         access_log: RequestLog::AsConfigured,
         tls: Default::default(),
     }

@@ -23,6 +23,8 @@ pub struct ServiceConfig {
     pub traffic: PortTraffic,
     /// What is told of its requests; none: what holds for its whole waypoint.
     pub telemetry: Option<Telemetry>,
+    /// Of several addresses that the name of an endpoint has, that one is used which takes a connection first.
+    pub race_connections: bool,
 }
 
 impl ServiceConfig {

@@ -60,6 +60,7 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        race_connections: false,
     }
 }
 

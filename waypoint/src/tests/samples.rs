@@ -116,6 +116,7 @@ pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        race_connections: false,
     }
 }
 

@@ -31,9 +31,21 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let subsets = subsets(&rules, &asked);
     let security = security::of_object(cluster, service.object);
     let telemetry = telemetry::of_service(cluster, &service);
+    let race_connections = match service.object {
+        ServiceObject::Entry(_, entry) => entry.races(),
+        ServiceObject::Service(..) => false,
+    };
     let is_silent = ports.is_empty() && subsets.is_empty() && security.is_empty() && traffic.is_empty();
-    let says_anything = !is_silent || telemetry.is_some();
-    says_anything.then(|| ServiceConfig { key: key.clone(), ports, subsets, security, traffic, telemetry })
+    let says_anything = !is_silent || telemetry.is_some() || race_connections;
+    says_anything.then(|| ServiceConfig {
+        key: key.clone(),
+        ports,
+        subsets,
+        security,
+        traffic,
+        telemetry,
+        race_connections,
+    })
 }
 
 fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConfig> {

@@ -29,7 +29,8 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     let security = at("security", security::decode(wire.security))?;
     let traffic = traffic::decode("traffic", wire.traffic)?;
     let telemetry = wire.telemetry.map(telemetry::decode);
-    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry })
+    let race_connections = wire.race_connections;
+    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry, race_connections })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -42,6 +43,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         security: security::encode(&config.security),
         traffic: traffic::encode(&config.traffic),
         telemetry: config.telemetry.as_ref().map(telemetry::encode),
+        race_connections: config.race_connections,
     }
 }
 

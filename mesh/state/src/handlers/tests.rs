@@ -88,6 +88,7 @@ fn policies_and_configurations_come_and_go() {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        race_connections: false,
     };
     assert!(
         configs

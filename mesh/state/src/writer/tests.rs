@@ -78,6 +78,7 @@ fn readers_hear_of_what_concerns_them() {
         security: Default::default(),
         traffic: Default::default(),
         telemetry: None,
+        race_connections: false,
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

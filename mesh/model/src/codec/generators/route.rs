@@ -182,15 +182,16 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         let subset = |(name, (labels, traffic))| Subset { name, labels, traffic };
         subsets.into_iter().map(subset).collect()
     });
-    let rest = (security(), port_traffic(), option::of(telemetry()));
+    let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>());
     (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
-        |(key, ports, subsets, (security, traffic, telemetry))| ServiceConfig {
+        |(key, ports, subsets, (security, traffic, telemetry, race_connections))| ServiceConfig {
             key,
             ports,
             subsets,
             security,
             traffic,
             telemetry,
+            race_connections,
         },
     )
 }
