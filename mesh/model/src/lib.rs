@@ -26,9 +26,9 @@ pub use network::{
 pub use path_template::{InvalidTemplate, PathTemplate};
 pub use policy::{Action, Clause, Match, Policy, PolicyKey, Rule, Scope, ServiceAccountMatch, StringMatch};
 pub use route::{
-    Abort, AbortError, Backend, BackendTarget, Cors, Delay, DirectResponse, Fault, Forward, HeaderChange,
-    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
-    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+    Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
+    HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,
+    PortDerivation, Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
 };
 pub use security::{
     Attribute, Condition, Pattern, PolicyAction, PolicyClause, PolicyRule, RequestPolicy, Security,

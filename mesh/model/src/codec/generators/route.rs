@@ -11,9 +11,9 @@ use super::telemetry::telemetry;
 use super::traffic::port_traffic;
 use super::{duration, host, labels, name, text};
 use crate::{
-    Abort, AbortError, Backend, BackendTarget, Cors, Delay, DirectResponse, Fault, Forward, HeaderChange,
-    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
-    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+    Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
+    HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,
+    PortDerivation, Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
 };
 
 fn share() -> impl Strategy<Value = PerMillion> {
@@ -40,8 +40,9 @@ fn named() -> impl Strategy<Value = Vec<NamedMatch>> {
 
 fn http_match() -> impl Strategy<Value = HttpMatch> {
     let values = (option::of(value()), option::of(value()), option::of(value()), option::of(value()));
-    (values, any::<bool>(), (named(), named(), named()), option::of(name()), option::of(1..=u16::MAX))
-        .prop_map(|(values, ignore_path_case, named, source_namespace, port)| HttpMatch {
+    let rest = (option::of(name()), option::of(1..=u16::MAX), claims(), claims());
+    (values, any::<bool>(), (named(), named(), named()), rest).prop_map(
+        |(values, ignore_path_case, named, (source_namespace, port, claims, without_claims))| HttpMatch {
             path: values.0,
             method: values.1,
             authority: values.2,
@@ -52,7 +53,15 @@ fn http_match() -> impl Strategy<Value = HttpMatch> {
             query_params: named.2,
             source_namespace,
             port,
-        })
+            claims,
+            without_claims,
+        },
+    )
+}
+
+fn claims() -> impl Strategy<Value = Vec<ClaimMatch>> {
+    let claim = (vec(name(), 1..3), value()).prop_map(|(path, value)| ClaimMatch { path, value });
+    vec(claim, 0..3)
 }
 
 fn header_change() -> impl Strategy<Value = HeaderChange> {
