@@ -158,6 +158,7 @@ fn service_config() -> routes::ServiceConfig {
         traffic: Vec::new(),
         telemetry: Some(telemetry()),
         rate_limits: vec![local_limit(), global_limit()],
+        race_connections: true,
     }
 }
 

@@ -23,6 +23,7 @@ use http::StatusCode;
 use mesh_model::{AppProtocol, NamespacedHostname, TunnelProtocol};
 use mesh_state::{Endpoint, Reader};
 use mesh_telemetry::Party;
+use thiserror::Error;
 
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
@@ -38,6 +39,14 @@ pub(crate) use record::OnItsWay;
 pub(crate) struct Chosen {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) app_protocol: AppProtocol,
+    /// Other addresses of the same host, where the one counts that answers first.
+    pub(crate) rivals: Vec<SocketAddr>,
+}
+
+impl Chosen {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, app_protocol: AppProtocol) -> Chosen {
+        Chosen { endpoint, app_protocol, rivals: Vec::new() }
+    }
 }
 
 /// An endpoint as reports name it; who it is, is proven only by HBONE.
@@ -50,12 +59,22 @@ pub(crate) fn party_of(endpoint: &Endpoint) -> Party {
 }
 
 /// Why there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(crate) enum NoEndpoint {
     /// The rule leads nowhere.
+    #[error("its rule leads to a backend that does not exist")]
     Invalid(StatusCode),
     /// Nobody is there to take it.
+    #[error("no healthy endpoint")]
     NoneHealthy,
+    /// The service is a wildcard, and who asks wants no host that it stands for.
+    #[error("it asks for no host that the wildcard stands for")]
+    OutsideWildcard,
+    /// The service is a wildcard, and the host is one that nobody may reach by it.
+    #[error(
+        "the host it asks for is part of the mesh or of this machine; ask for it by its own name or address"
+    )]
+    Forbidden,
 }
 
 /// Chooses an endpoint of a service port for the waypoint's own requests.
@@ -67,7 +86,7 @@ pub(crate) fn choose_for_me(
 ) -> Option<(Chosen, OnItsWay)> {
     let lineup = lineups.find(reader, &me.uid, (service, port, None, me.ip.is_ipv4()))?;
     let (endpoint, on_its_way) = lineup.choose(&mut Caller::new(me.ip, None), &[])?;
-    Some((Chosen { endpoint, app_protocol: lineup.app_protocol }, on_its_way))
+    Some((Chosen::new(endpoint, lineup.app_protocol), on_its_way))
 }
 
 /// Chooses an endpoint for a caller, if possible none of those tried before. While the second value lives, it
@@ -93,14 +112,14 @@ pub(crate) fn choose(
                 workload,
             };
             let app_protocol = tunnel.plan.app_protocol();
-            Ok((Chosen { endpoint: Arc::new(endpoint), app_protocol }, OnItsWay::default()))
+            Ok((Chosen::new(Arc::new(endpoint), app_protocol), OnItsWay::default()))
         }
         Destination::Service { service, port, subset } => {
             let scope = (service, *port, subset.as_ref(), tunnel.target.is_ipv4());
             let lineup = worker.lineups.find(&worker.reader, &worker.me.uid, scope);
             let lineup = lineup.ok_or(NoEndpoint::NoneHealthy)?;
             let (endpoint, on_its_way) = lineup.choose(caller, tried).ok_or(NoEndpoint::NoneHealthy)?;
-            Ok((Chosen { endpoint, app_protocol: lineup.app_protocol }, on_its_way))
+            Ok((Chosen::new(endpoint, lineup.app_protocol), on_its_way))
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mesh_identity::Profile;
 use mesh_model::{Identity, Uid};
 use mesh_runtime::env::{self, InvalidEnv};
@@ -39,6 +40,10 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// How long it may take to see what is spoken on a port that does not say (`PROTOCOL_DETECTION_TIMEOUT`).
     pub detection_patience: Duration,
+    /// Blocks of addresses that names which clients choose may have although they are this machine's or the link's
+    /// (`DYNAMIC_DNS_REACHABLE`).
+    #[serde(skip)]
+    pub reachable: Vec<IpNet>,
     /// Whether and how requests are logged, whatever the controller says of it (`ACCESS_LOG`).
     #[serde(skip)]
     pub access_log: RequestLog,
@@ -142,6 +147,7 @@ impl Config {
             worker_threads: worker_threads()?,
             drain_deadline: shutdown::drain_deadline()?,
             detection_patience: env::duration("PROTOCOL_DETECTION_TIMEOUT", Duration::from_secs(5))?,
+            reachable: blocks(env::find_text("DYNAMIC_DNS_REACHABLE").as_deref())?,
             access_log: access_log(env::find_text("ACCESS_LOG").as_deref())?,
             tls: tls(env::find_text("COMPLIANCE_POLICY").as_deref())?,
         })
@@ -191,6 +197,12 @@ fn worker_threads() -> Result<usize, InvalidEnv> {
         // What the pod's CPU limit allows (api.md §4.3).
         None => Ok(2),
     }
+}
+
+fn blocks(text: Option<&str>) -> Result<Vec<IpNet>, InvalidEnv> {
+    let blocks = text.into_iter().flat_map(|text| text.split(',')).map(|block| block.trim().parse());
+    let example = "blocks of addresses with commas between them, for instance 169.254.20.0/24";
+    blocks.collect::<Result<_, _>>().map_err(|_| expected("DYNAMIC_DNS_REACHABLE", example))
 }
 
 fn access_log(text: Option<&str>) -> Result<RequestLog, InvalidEnv> {

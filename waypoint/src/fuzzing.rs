@@ -67,7 +67,7 @@ pub fn normalise(head: &mut Parts) -> Result<bool, StatusCode> {
 /// back, and where a redirect leads.
 pub fn route(config: &ServiceConfig, head: &mut Parts, port: u16) -> Option<(usize, Option<HeaderValue>)> {
     let routes = ServiceRoutes::compile(config);
-    let subject = Subject { head, source_namespace: Some("default"), service_port: port };
+    let subject = Subject { head, source_namespace: Some("default"), service_port: port, token: None };
     let Verdict::Rule(rule, matched) = routes.judge(subject) else { return None };
     let taken = match matched {
         PathMatched::Whole => head.uri.path().len(),

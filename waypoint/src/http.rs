@@ -32,6 +32,7 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use mesh_authz::Token;
 use mesh_telemetry::RequestFlags;
 use tokio::time::Instant;
 
@@ -89,8 +90,8 @@ async fn carry_out(
         let guards = guards.as_ref().ok_or_else(authorize::not_configured)?;
         client_identity::forward(&tunnel, guards, &mut head.headers);
         let consent = consent::obtain(&tunnel, guards, (&mut head, &body, kind), edits).await?;
-        let permit = authorize::authorize(&tunnel, guards, &mut head, consent)?;
-        let (rule, matched) = route(&tunnel, guards.routes(), &head)?;
+        let (permit, token) = authorize::authorize(&tunnel, guards, &mut head, consent)?;
+        let (rule, matched) = route(&tunnel, guards.routes(), &head, token.as_ref())?;
         exchange.routed(&rule.name);
         if let Some(cors) = &rule.cors {
             cors.share(&head, edits)?;
@@ -134,11 +135,12 @@ fn route(
     tunnel: &Tunnel,
     routes: Option<&ServiceRoutes>,
     head: &Parts,
+    token: Option<&Token>,
 ) -> Result<(Arc<Rule>, PathMatched), Reply> {
     let straight = || Ok((tunnel.straight.clone(), PathMatched::Whole));
     let Some(routes) = routes else { return straight() };
     let source_namespace = Some(&*tunnel.identity.namespace);
-    let subject = Subject { head, source_namespace, service_port: tunnel.target.port() };
+    let subject = Subject { head, source_namespace, service_port: tunnel.target.port(), token };
     match routes.judge(subject) {
         Verdict::Rule(rule, matched) => Ok((rule, matched)),
         Verdict::Ungoverned => straight(),

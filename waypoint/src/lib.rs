@@ -31,6 +31,7 @@ mod tests;
 mod tokens;
 mod tunnel;
 mod upstream;
+mod wildcard;
 mod worker;
 
 pub use config::{Config, InvalidConfig, OwnPod, Place, Ports, RequestLog, Server};

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 /// The resolver does not say how long an answer holds.
@@ -19,6 +19,8 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More names than services have; past it, those nobody asks for are forgotten.
 const MOST_KNOWN: usize = 10_000;
+/// Lookups of names that clients choose, at the same time: resolvers have to serve others too.
+const MOST_CHOSEN: usize = 256;
 
 type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
@@ -26,6 +28,7 @@ type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 pub(crate) struct Names {
     ask: Box<dyn Fn(Arc<str>) -> Answer + Send + Sync>,
     known: Mutex<HashMap<Arc<str>, Known>>,
+    chosen: Arc<Semaphore>,
 }
 
 struct Known {
@@ -49,15 +52,29 @@ impl Names {
 
     /// By whoever answers.
     pub(crate) fn asking(ask: impl Fn(Arc<str>) -> Answer + Send + Sync + 'static) -> Arc<Names> {
-        Arc::new(Names { ask: Box::new(ask), known: Mutex::default() })
+        let chosen = Arc::new(Semaphore::new(MOST_CHOSEN));
+        Arc::new(Names { ask: Box::new(ask), known: Mutex::default(), chosen })
     }
 
     /// The addresses of a host, none if it has none. Waits for a lookup, but not for ever.
     pub(crate) async fn fetch(self: &Arc<Self>, host: &Arc<str>) -> Vec<IpAddr> {
+        self.fetch_by(host, Origin::Mesh).await
+    }
+
+    /// The addresses of a host whose name a client chose: with a dot at its end, so that it is looked up as it is
+    /// and not in the domains of the pod's search list. None as well while too many such names are asked for.
+    pub(crate) async fn fetch_chosen(self: &Arc<Self>, host: &str) -> Vec<IpAddr> {
+        self.fetch_by(&format!("{host}.").into(), Origin::Client).await
+    }
+
+    async fn fetch_by(self: &Arc<Self>, host: &Arc<str>, origin: Origin) -> Vec<IpAddr> {
         let mut under_way = {
             let mut known = self.lock();
             if known.len() >= MOST_KNOWN && !known.contains_key(host) {
                 known.retain(|_, name| name.until > Instant::now());
+                if known.len() >= MOST_KNOWN && origin == Origin::Client {
+                    return Vec::new();
+                }
             }
             let name = known.entry(host.clone()).or_insert_with(Known::nothing);
             if name.until > Instant::now() {
@@ -66,9 +83,17 @@ impl Names {
             match name.under_way.as_ref().filter(|lookup| lookup.has_changed().is_ok()) {
                 Some(lookup) => lookup.clone(),
                 None => {
+                    let place = match origin {
+                        Origin::Mesh => None,
+                        // The last addresses go on, if there are any.
+                        Origin::Client => match self.chosen.clone().try_acquire_owned() {
+                            Ok(place) => Some(place),
+                            Err(_) => return name.addresses.clone(),
+                        },
+                    };
                     let (ends, lookup) = watch::channel(());
                     name.under_way = Some(lookup.clone());
-                    tokio::spawn(self.clone().look_up(host.clone(), ends));
+                    tokio::spawn(self.clone().look_up(host.clone(), place, ends));
                     lookup
                 }
             }
@@ -78,7 +103,12 @@ impl Names {
         self.lock().get(host).map(|name| name.addresses.clone()).unwrap_or_default()
     }
 
-    async fn look_up(self: Arc<Self>, host: Arc<str>, _ends: watch::Sender<()>) {
+    async fn look_up(
+        self: Arc<Self>,
+        host: Arc<str>,
+        place: Option<OwnedSemaphorePermit>,
+        _ends: watch::Sender<()>,
+    ) {
         let answer = (self.ask)(host.clone()).await;
         let mut known = self.lock();
         let name = known.entry(host.clone()).or_insert_with(Known::nothing);
@@ -90,7 +120,13 @@ impl Names {
                 let reason =
                     failed.map_or_else(|error| error.to_string(), |_| "it has no address".to_owned());
                 let before = !name.addresses.is_empty();
-                tracing::warn!(%host, reason, before, "the name of an endpoint cannot be looked up");
+                match place {
+                    None => {
+                        tracing::warn!(%host, reason, before, "the name of an endpoint cannot be looked up")
+                    }
+                    // Clients must not fill the log.
+                    Some(_) => tracing::debug!(%host, reason, before, "a client's host cannot be looked up"),
+                }
                 name.until = Instant::now() + FAILURE_KEPT;
                 name.under_way = None;
             }
@@ -101,6 +137,14 @@ impl Names {
         // Every change under the lock leaves the map whole.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who has chosen a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// An object of the mesh: it is an endpoint's.
+    Mesh,
+    Client,
 }
 
 impl Known {
@@ -170,6 +214,17 @@ mod tests {
         assert!(names.fetch(&host).await.is_empty() && names.fetch(&host).await.is_empty());
         assert_eq!(begin.elapsed(), 2 * PATIENCE);
         assert_eq!(asked.load(Ordering::Relaxed), 1, "the lookup goes on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn eg_15_names_that_clients_choose_leave_room_for_others() {
+        let (names, asked) = scripted(|_| None);
+        let chosen = (0..MOST_CHOSEN + 10).map(|n| (names.clone(), format!("{n}.example.com")));
+        let all = chosen.map(|(names, host)| async move { names.fetch_chosen(&host).await });
+        assert!(futures_util::future::join_all(all).await.iter().all(Vec::is_empty));
+        assert_eq!(asked.load(Ordering::Relaxed), MOST_CHOSEN);
+        names.fetch(&"configured.example.com".into()).await;
+        assert_eq!(asked.load(Ordering::Relaxed), MOST_CHOSEN + 1);
     }
 
     #[tokio::test(start_paused = true)]

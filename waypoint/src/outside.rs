@@ -1,7 +1,7 @@
 //! Endpoints of ServiceEntries whose addresses the mesh does not say: those known by host names alone (resolution
 //! DNS), and whoever is where a connection was going (resolution NONE). Asked for where no other takes the traffic.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mesh_model::AppProtocol;
@@ -10,6 +10,10 @@ use mesh_state::{Endpoint, NamedHop, choose_named, original_destination, usable_
 use crate::balance::{Caller, Chosen, NoEndpoint, OnItsWay, choose, includes};
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
+use crate::wildcard;
+
+/// Addresses that race against a first one; all are tried within the time that a connection may take.
+const MOST_RIVALS: usize = 6;
 
 /// An endpoint for a caller, looked up by its name if it has to be; if possible one that was not tried before. While
 /// the second value lives, the endpoint counts as busy with the caller.
@@ -19,6 +23,9 @@ pub(crate) async fn fetch_endpoint(
     caller: &mut Caller<'_>,
     tried: &[SocketAddr],
 ) -> Result<(Chosen, OnItsWay), NoEndpoint> {
+    if let Some(service) = wildcard::find(tunnel, destination) {
+        return Ok((wildcard::fetch_endpoint(tunnel, &service, caller, tried).await?, OnItsWay::default()));
+    }
     match choose(tunnel, destination, caller, tried) {
         Err(none) => Ok((fetch(tunnel, destination, tried, none).await?, OnItsWay::default())),
         chosen => chosen,
@@ -32,11 +39,11 @@ async fn fetch(
     tried: &[SocketAddr],
     none: NoEndpoint,
 ) -> Result<Chosen, NoEndpoint> {
-    let (hop, app_protocol) = match find(tunnel, destination, none)? {
+    let (hop, app_protocol, races) = match find(tunnel, destination, none)? {
         (Found::Endpoint(endpoint), app_protocol) => {
-            return Ok(Chosen { endpoint: Arc::new(endpoint), app_protocol });
+            return Ok(Chosen::new(Arc::new(endpoint), app_protocol));
         }
-        (Found::Named(hop), app_protocol) => (hop, app_protocol),
+        (Found::Named { hop, races }, app_protocol) => (hop, app_protocol, races),
     };
     let host = &hop.workload.hostname;
     tunnel.worker.on_demand.used(&tunnel.source, host);
@@ -44,13 +51,25 @@ async fn fetch(
     let usable = usable_addresses(&addresses, hop.service.ip_families, tunnel.target.ip());
     let fresh = usable.iter().find(|ip| !tried.contains(&SocketAddr::new(**ip, hop.port)));
     let address = fresh.or(usable.first()).ok_or(none)?;
-    Ok(Chosen { endpoint: Arc::new(hop.at(*address)), app_protocol })
+    let rivals = if races { rivals(*address, &usable, hop.port) } else { Vec::new() };
+    Ok(Chosen { endpoint: Arc::new(hop.at(*address)), app_protocol, rivals })
+}
+
+/// The other addresses of a host, of both families by turns (EG-19).
+pub(crate) fn rivals(first: IpAddr, all: &[IpAddr], port: u16) -> Vec<SocketAddr> {
+    let others = all.iter().filter(|ip| **ip != first);
+    let (like, unlike): (Vec<&IpAddr>, Vec<&IpAddr>) = others.partition(|ip| ip.is_ipv4() == first.is_ipv4());
+    let turns = (0..all.len()).flat_map(|at| [unlike.get(at), like.get(at)]).flatten();
+    turns.take(MOST_RIVALS).map(|ip| SocketAddr::new(**ip, port)).collect()
 }
 
 enum Found {
     Endpoint(Endpoint),
     /// To be looked up.
-    Named(NamedHop),
+    Named {
+        hop: NamedHop,
+        races: bool,
+    },
 }
 
 fn find(
@@ -82,5 +101,23 @@ fn find(
         return Ok((Found::Endpoint(endpoint), app_protocol));
     }
     let hop = choose_named(&snapshot, &me, &service, *port, |workload| includes(part, workload));
-    Ok((Found::Named(hop.ok_or(none)?), app_protocol))
+    let races = config.is_some_and(|config| config.race_connections);
+    Ok((Found::Named { hop: hop.ok_or(none)?, races }, app_protocol))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eg_19_families_take_turns() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let all = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "fd00::1", "fd00::2"].map(ip);
+        let of = |first| rivals(first, &all, 443).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(of(all[0]), ["[fd00::1]:443", "10.0.0.2:443", "[fd00::2]:443", "10.0.0.3:443"]);
+        assert_eq!(of(all[4]), ["10.0.0.1:443", "[fd00::1]:443", "10.0.0.2:443", "10.0.0.3:443"]);
+        assert!(rivals(all[0], &all[..1], 443).is_empty());
+        let many: Vec<IpAddr> = (1..40).map(|last| IpAddr::from([10, 0, 0, last])).collect();
+        assert_eq!(rivals(many[0], &many, 443).len(), MOST_RIVALS);
+    }
 }

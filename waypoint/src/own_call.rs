@@ -42,7 +42,13 @@ pub(crate) async fn exchange(
     request: Request<RequestBody<Incoming>>,
 ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), CallError> {
     // By TLS it is asked under its own name, whatever the request's host.
-    let hop = Hop { endpoint: &chosen.endpoint, terms, client: Client::of(tunnel), authority: None };
+    let hop = Hop {
+        endpoint: &chosen.endpoint,
+        rivals: &chosen.rivals,
+        terms,
+        client: Client::of(tunnel),
+        authority: None,
+    };
     let sent = tunnel.worker.pool.send(&hop, version, request).await;
     on_its_way.tell(Outcome::of(&sent));
     // The lease is held until all has been read: only then the connection can be used again.

@@ -117,6 +117,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         detection_patience: config.detection_patience,
         access_log: config.access_log,
+        reachable: config.reachable.as_slice().into(),
         tls: config.tls,
         hbone: mesh_hbone::Settings { accepted_streams: ACCEPTED_STREAMS, ..mesh_hbone::Settings::default() },
     }

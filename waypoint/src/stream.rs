@@ -10,6 +10,7 @@ use crate::client_hello::peek;
 use crate::routes::{Asked, Backend, Destination, Stream, StreamVerdict};
 use crate::tcp;
 use crate::tunnel::Tunnel;
+use crate::wildcard;
 use admission::{Refused, admit, depends_on_name};
 
 pub(crate) use admission::Admitted;
@@ -17,7 +18,7 @@ pub(crate) use admission::Admitted;
 /// Takes a tunnel, or refuses it if its connection may not pass or is for nowhere.
 pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
     let verdict = judge(tunnel, Asked::NotRead);
-    if depends_on_name(tunnel) || matches!(verdict, StreamVerdict::NameNeeded) {
+    if needs_name(tunnel, &verdict) {
         // The client says nothing before it is told that it may. Fails only when it has given up.
         if let Ok(stream) = incoming.accept(&[]) {
             carry_by_name(tunnel, stream).await;
@@ -46,11 +47,25 @@ pub(crate) async fn accept(tunnel: &Tunnel, incoming: Incoming) {
 
 /// Carries on with a tunnel that has been taken already.
 pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(tunnel: &Tunnel, stream: S) {
-    match judge(tunnel, Asked::NotRead) {
-        StreamVerdict::NameNeeded => carry_by_name(tunnel, stream).await,
-        _ if depends_on_name(tunnel) => carry_by_name(tunnel, stream).await,
-        verdict => carry_on(tunnel, stream, &verdict, Asked::NotRead).await,
+    let verdict = judge(tunnel, Asked::NotRead);
+    match needs_name(tunnel, &verdict) {
+        true => carry_by_name(tunnel, stream).await,
+        false => carry_on(tunnel, stream, &verdict, Asked::NotRead).await,
     }
+}
+
+/// Whether the name that a connection asks for has to be read: for a policy, for a rule, or because it says where
+/// the connection goes.
+fn needs_name(tunnel: &Tunnel, verdict: &StreamVerdict) -> bool {
+    let may_lead_to_wildcard = match verdict {
+        StreamVerdict::NameNeeded => return true,
+        StreamVerdict::NoMatch => false,
+        StreamVerdict::Ungoverned => wildcard::find(tunnel, &tunnel.destination()).is_some(),
+        StreamVerdict::Rule(rule) => {
+            rule.backends.iter().any(|backend| wildcard::find(tunnel, &backend.destination).is_some())
+        }
+    };
+    may_lead_to_wildcard || depends_on_name(tunnel)
 }
 
 async fn carry_by_name<S: AsyncRead + AsyncWrite + Unpin>(tunnel: &Tunnel, stream: S) {

@@ -14,13 +14,14 @@ use mesh_state::Endpoint;
 use mesh_telemetry::{Addresses, ConnectionReport, Failure, Reporter, ResponseFlag, ServiceRef, forwarded};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::balance::{Caller, OnItsWay, Outcome, party_of};
+use crate::balance::{Caller, NoEndpoint, OnItsWay, Outcome, party_of};
 use crate::http::find_terms;
 use crate::outside::fetch_endpoint;
 use crate::routes::Destination;
 use crate::stream::Admitted;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Client, Hop, OpenError, Terms, Wire};
+use crate::wildcard;
 use expiry::expired;
 
 /// Endpoints that are tried before a connection is given up.
@@ -35,7 +36,7 @@ pub(crate) async fn accept(
     incoming: Incoming,
     admitted: Admitted,
 ) {
-    let Some(upstream) = connect(tunnel, destination, &admitted.permit).await else {
+    let Some(upstream) = connect(tunnel, destination, &admitted).await else {
         return incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
     };
     match incoming.accept(&[]) {
@@ -50,7 +51,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // Dropped, the stream is reset: nobody could be reached (RES-16).
-    if let Some(upstream) = connect(tunnel, destination, &admitted.permit).await {
+    if let Some(upstream) = connect(tunnel, destination, &admitted).await {
         pass(tunnel, stream, upstream, admitted).await;
     }
 }
@@ -79,7 +80,8 @@ struct Connected {
 }
 
 /// Connects to an endpoint, to another one if that fails.
-async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -> Option<Connected> {
+async fn connect(tunnel: &Tunnel, destination: &Destination, admitted: &Admitted) -> Option<Connected> {
+    let _permit: &Permit = &admitted.permit;
     let terms = find_terms(tunnel, destination);
     let counted = match terms.as_ref().map(|terms| terms.enter_connection()).transpose() {
         Ok(counted) => counted,
@@ -91,21 +93,29 @@ async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -
     };
     let hostname = tunnel.plan.service().map(|service| &*service.key.hostname);
     let client = forwarded::encode(tunnel.downstream, hostname);
-    let mut caller = Caller::of_connection(tunnel);
+    let mut caller = Caller::of_connection(tunnel).asking_for(admitted.server_name());
+    let authority = wildcard::find(tunnel, destination).and(admitted.server_name());
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failure = None;
+    let mut nobody = NoEndpoint::NoneHealthy;
     while tried.len() < MOST_TRIED {
-        let fetched = fetch_endpoint(tunnel, destination, &mut caller, &tried).await;
-        let Ok((chosen, on_its_way)) = fetched else { break };
+        let (chosen, on_its_way) = match fetch_endpoint(tunnel, destination, &mut caller, &tried).await {
+            Ok(fetched) => fetched,
+            Err(none) => {
+                nobody = none;
+                break;
+            }
+        };
         if tried.contains(&chosen.endpoint.address) {
             break;
         }
         tried.push(chosen.endpoint.address);
         let hop = Hop {
             endpoint: &chosen.endpoint,
+            rivals: &chosen.rivals,
             terms: terms.as_ref(),
             client: Client::of(tunnel),
-            authority: None,
+            authority,
         };
         match tunnel.worker.upstream.connect(&hop, None, Some(client.clone())).await {
             Ok(wire) => {
@@ -124,7 +134,7 @@ async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -
     let (report, _) = open_report(tunnel, failure.as_ref().map(|(endpoint, _)| &**endpoint));
     report.close(Err(match failure {
         Some((_, error)) => Failure { flag: flag_of(&error), error: error.to_string() },
-        None => Failure { flag: ResponseFlag::ConnectFailure, error: "no healthy endpoint".to_owned() },
+        None => Failure { flag: flag_of_nobody(nobody), error: nobody.to_string() },
     }));
     None
 }
@@ -173,6 +183,14 @@ fn open_report(tunnel: &Tunnel, endpoint: Option<&Endpoint>) -> (ConnectionRepor
     let meter = counters.clone();
     report.measure(move || (meter.sent.load(Ordering::Relaxed), meter.received.load(Ordering::Relaxed)));
     (report, counters)
+}
+
+fn flag_of_nobody(none: NoEndpoint) -> ResponseFlag {
+    match none {
+        NoEndpoint::NoneHealthy => ResponseFlag::ConnectFailure,
+        NoEndpoint::Invalid(_) | NoEndpoint::OutsideWildcard => ResponseFlag::NoRoute,
+        NoEndpoint::Forbidden => ResponseFlag::Denied,
+    }
 }
 
 fn flag_of(error: &OpenError) -> ResponseFlag {

@@ -7,6 +7,7 @@ mod classify;
 mod hop;
 mod limits;
 mod pool;
+mod race;
 mod terms;
 mod wire;
 
@@ -28,7 +29,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::worker::Me;
-pub(crate) use hop::{Client, Hop};
+pub(crate) use hop::{Client, Hop, host_of};
 pub(crate) use limits::Ledger;
 #[cfg(test)]
 pub(crate) use limits::{Account, Countable};
@@ -103,11 +104,9 @@ impl Upstream {
             TunnelProtocol::Hbone => Wire::from(self.tunnel(hop, forwarded).await?),
             TunnelProtocol::Tcp => {
                 let options = hop.terms.map_or_else(SocketOptions::plain, |terms| terms.socket_options());
-                Wire::from(
-                    connect_tcp(address, &options, hop.connect_timeout())
-                        .await
-                        .map_err(ConnectError::from)?,
-                )
+                let connect = |address| connect_tcp(address, options.clone(), hop.connect_timeout());
+                let connected = race::connect_to_any(address, hop.rivals, connect).await;
+                Wire::from(connected.map_err(ConnectError::from)?)
             }
         };
         let Some(terms) = hop.terms else { return Ok(wire) };
@@ -144,7 +143,7 @@ impl Upstream {
         let dial = || async {
             let certificate = self.certificates.fetch(&self.me.identity).await?;
             // Tunnels of several services share the connection, so that no one's policy speaks for it.
-            let tcp = connect_tcp(next_hop, &SocketOptions::plain(), CONNECT_TIMEOUT).await?;
+            let tcp = connect_tcp(next_hop, SocketOptions::plain(), CONNECT_TIMEOUT).await?;
             Ok(TlsStream::connect(tcp, &certificate, &endpoint.accepted, self.settings.handshake_timeout)
                 .await?)
         };
@@ -166,11 +165,11 @@ impl Upstream {
 
 async fn connect_tcp(
     address: SocketAddr,
-    options: &SocketOptions,
+    options: SocketOptions,
     patience: Duration,
 ) -> Result<TcpStream, DialError> {
     let failed = |error| DialError::Connect { address, source: Arc::new(error) };
-    let socket = tcp_socket_for(address, None, options).map_err(failed)?;
+    let socket = tcp_socket_for(address, None, &options).map_err(failed)?;
     match tokio::time::timeout(patience, socket.connect(address)).await {
         Ok(connected) => connected.map_err(failed),
         Err(_) => Err(DialError::ConnectTimeout { address, after: patience }),

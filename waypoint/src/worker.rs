@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mesh_hbone::{Pool, Settings as HboneSettings, TlsStream};
 use mesh_identity::{Profile, Store};
 use mesh_model::{Identity, Uid, WaypointKey, Workload};
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     /// Which requests are logged, and how.
     pub(crate) access_log: RequestLog,
     pub(crate) hbone: HboneSettings,
+    /// Blocks of addresses that names which clients choose may have although they are no one's outside.
+    pub(crate) reachable: Arc<[IpNet]>,
     /// What it may do in TLS, inside the mesh and towards others.
     pub(crate) tls: Profile,
 }

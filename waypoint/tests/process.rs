@@ -113,6 +113,7 @@ fn teapot() -> ServiceConfig {
         traffic: Default::default(),
         telemetry: None,
         rate_limits: Vec::new(),
+        race_connections: false,
     }
 }
 
@@ -158,6 +159,7 @@ fn config(controller: &TestController, ports: Ports) -> Config {
         worker_threads: 2,
         drain_deadline: Duration::from_secs(5),
         detection_patience: Duration::from_secs(5),
+        reachable: Vec::new(),
         access_log: RequestLog::AsConfigured,
         tls: Default::default(),
     }

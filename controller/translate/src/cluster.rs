@@ -24,6 +24,7 @@ mod service_entry;
 mod settings;
 mod table;
 mod unenforced;
+mod visibility;
 mod workload_entry;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,6 +11,7 @@ mod authorization_policy;
 mod custom;
 mod destination_rule;
 mod duration;
+mod entry_visibility;
 mod envoy_filter;
 mod extension;
 mod grpc_route;
@@ -55,6 +56,7 @@ pub use destination_rule::{
     ZoneAwareLoadBalancing,
 };
 pub use duration::GoDuration;
+pub use entry_visibility::{EntryVisibility, ServiceEntryVisibility, VisibilityPolicy, VisibilityRule};
 pub use envoy_filter::{
     ApplyTo, ConfigPatch, EnvoyFilter, EnvoyFilterSpec, FilterClass, Patch, PatchContext, PatchMatch,
     PatchOperation,

@@ -41,14 +41,18 @@ impl Token {
     }
 
     /// Whether one of the values of a claim, found by its way through nested objects, is one of those.
-    pub(crate) fn any_claim(&self, path: &[Arc<str>], test: &mut dyn FnMut(&str) -> bool) -> bool {
-        let Some((first, inner)) = path.split_first() else { return false };
-        let found = inner
-            .iter()
-            .try_fold(self.claims.get(&**first), |value, name| Some(value?.as_object()?.get(&**name)));
-        let Some(Some(value)) = found else { return false };
+    pub fn any_claim(&self, path: &[Arc<str>], test: &mut dyn FnMut(&str) -> bool) -> bool {
+        let (Some(value), Some((first, inner))) = (self.find_claim(path), path.split_first()) else {
+            return false;
+        };
         let is_list = SPACE_DELIMITED.contains(&&**first) || self.space_delimited.contains(first);
         any_text(value, is_list && inner.is_empty(), test)
+    }
+
+    /// A claim by its way through nested objects.
+    pub fn find_claim(&self, path: &[Arc<str>]) -> Option<&Value> {
+        let (first, inner) = path.split_first()?;
+        inner.iter().try_fold(self.claims.get(&**first)?, |value, name| value.as_object()?.get(&**name))
     }
 }
 

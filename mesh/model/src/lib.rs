@@ -30,9 +30,9 @@ pub use rate_limit::{
     Counted, GlobalLimit, KeySource, LocalLimit, RateLimit, RateLimitKey, RateQuota, RateUnit,
 };
 pub use route::{
-    Abort, AbortError, Backend, BackendTarget, Cors, Delay, DirectResponse, Fault, Forward, HeaderChange,
-    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
-    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+    Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
+    HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,
+    PortDerivation, Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
 };
 pub use security::{
     Attribute, Condition, Pattern, PolicyAction, PolicyClause, PolicyRule, RequestPolicy, Security,

@@ -25,6 +25,8 @@ pub struct ServiceConfig {
     pub telemetry: Option<Telemetry>,
     /// How many requests it takes, beside what holds for its whole waypoint.
     pub rate_limits: Vec<RateLimit>,
+    /// Of several addresses that the name of an endpoint has, that one is used which takes a connection first.
+    pub race_connections: bool,
 }
 
 impl ServiceConfig {
@@ -152,6 +154,17 @@ pub struct HttpMatch {
     pub query_params: Vec<NamedMatch>,
     pub source_namespace: Option<Arc<str>>,
     pub port: Option<u16>,
+    pub claims: Vec<ClaimMatch>,
+    pub without_claims: Vec<ClaimMatch>,
+}
+
+/// A pattern for a claim of the end user's token; of a list, one of its values has to match.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimMatch {
+    /// The way to it through nested objects; never empty.
+    pub path: Vec<Arc<str>>,
+    /// The pattern for its value.
+    pub value: ValueMatch,
 }
 
 /// A pattern for a header (name in lower case) or a query parameter.

@@ -23,7 +23,10 @@ use std::sync::Arc;
 
 pub use demand::{ResourceKey, ResourceName, needed};
 pub use handlers::{AddressHandler, AuthorizationHandler, ServiceConfigHandler, WaypointConfigHandler};
-pub use outside::{choose_named, original_destination, usable_addresses};
+pub use outside::{
+    choose_named, endpoint_of_host, is_guarded_address, is_guarded_service, original_destination,
+    usable_addresses,
+};
 pub use reader::Reader;
 pub use resolve::{Endpoint, GatewayHop, NamedHop, NextHop, Query, ResolveError, WaypointHop, resolve};
 pub use snapshot::Snapshot;

@@ -61,6 +61,37 @@ pub fn original_destination(
     Some(Endpoint::of(&workload, Some(service), destination))
 }
 
+/// Somebody outside at an address that the name of a host has, for a service that knows neither. What the mesh may
+/// know of the address does not count: it is reached as plain TCP, as anybody would.
+pub fn endpoint_of_host(
+    service: &Arc<Service>,
+    host: &Arc<str>,
+    network: &Arc<str>,
+    at: SocketAddr,
+) -> Endpoint {
+    let place = NetworkAddress::new(network.clone(), at.ip());
+    let workload = Workload { hostname: host.clone(), ..stranger(&place) };
+    Endpoint::of(&Arc::new(workload), Some(service), at)
+}
+
+/// Whether traffic to an address is judged on its way by who sent it: it is a captured workload's, or a service's
+/// that has a waypoint or captured endpoints.
+pub fn is_guarded_address(snapshot: &Snapshot, network: &Arc<str>, ip: IpAddr) -> bool {
+    let place = NetworkAddress::new(network.clone(), ip.to_canonical());
+    let workload = snapshot.workloads.at(&place);
+    workload.is_some_and(|workload| is_guarded(workload))
+        || snapshot.services.all_at(&place).any(|service| is_guarded_service(snapshot, service))
+}
+
+/// The same of a service.
+pub fn is_guarded_service(snapshot: &Snapshot, service: &Service) -> bool {
+    service.waypoint.is_some() || snapshot.endpoints(&service.key).any(|(workload, _)| is_guarded(workload))
+}
+
+fn is_guarded(workload: &Workload) -> bool {
+    workload.tunnel == TunnelProtocol::Hbone || workload.waypoint.is_some()
+}
+
 /// Somebody at an address that the mesh knows nothing of: what reports leave empty is unknown.
 fn stranger(address: &NetworkAddress) -> Workload {
     let nothing: Arc<str> = "".into();
@@ -119,6 +150,36 @@ mod tests {
         );
         let found = to(&service, "10.1.0.1:443").unwrap();
         assert_eq!((&found.workload.name, found.tunnel), (&known.name, TunnelProtocol::Hbone));
+    }
+
+    #[test]
+    fn eg_15_what_the_mesh_guards_is_known_by_its_address() {
+        let mut uncaptured = samples::endpoint("uncaptured", "10.1.0.2", "open");
+        uncaptured.tunnel = TunnelProtocol::Tcp;
+        let mut behind = samples::service("behind", &["10.96.0.3"]);
+        behind.waypoint = Some(samples::gateway("waypoint"));
+        let snapshot = samples::snapshot(|edit| {
+            edit.insert_workload(samples::endpoint("captured", "10.1.0.1", "shut"));
+            edit.insert_workload(uncaptured);
+            edit.insert_service(samples::service("shut", &["10.96.0.1"]));
+            edit.insert_service(samples::service("open", &["10.96.0.2"]));
+            edit.insert_service(behind);
+        });
+        for (address, expected) in [
+            ("10.1.0.1", true),
+            ("::ffff:10.1.0.1", true),
+            ("10.1.0.2", false),
+            ("10.96.0.1", true),
+            ("10.96.0.2", false),
+            ("10.96.0.3", true),
+            ("192.0.2.1", false),
+        ] {
+            assert_eq!(
+                is_guarded_address(&snapshot, &"".into(), samples::ip(address)),
+                expected,
+                "{address}"
+            );
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use http::request::Parts;
 use mesh_model::{HashCookie, HashKey};
 use xxhash_rust::xxh64::xxh64;
 
-use crate::routes::{Field, find_query_param};
+use crate::routes::{Field, authority_of, find_query_param};
 use crate::tunnel::Tunnel;
 
 /// What callers have in common whom one endpoint serves, compiled.
@@ -39,6 +39,8 @@ pub(crate) struct Caller<'r> {
     source: IpAddr,
     /// None for a connection.
     head: Option<&'r Parts>,
+    /// The host that a connection asks for by TLS.
+    server_name: Option<&'r str>,
     /// The cookie it gets, and its value: the same for all attempts.
     cookie: Option<(Arc<HashCookie>, String)>,
 }
@@ -54,8 +56,18 @@ impl<'r> Caller<'r> {
         Caller::new(tunnel.downstream.ip(), None)
     }
 
+    /// The same, with the name that it asks for by TLS.
+    pub(crate) fn asking_for(self, server_name: Option<&'r str>) -> Caller<'r> {
+        Caller { server_name, ..self }
+    }
+
+    /// The authority that it wants, if it says one.
+    pub(crate) fn authority(&self) -> Option<&'r str> {
+        self.head.map(authority_of).or(self.server_name)
+    }
+
     pub(super) fn new(source: IpAddr, head: Option<&'r Parts>) -> Caller<'r> {
-        Caller { source: source.to_canonical(), head, cookie: None }
+        Caller { source: source.to_canonical(), head, server_name: None, cookie: None }
     }
 
     /// The hash of what the key asks for; none if there is nothing of that.

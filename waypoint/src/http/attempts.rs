@@ -162,6 +162,7 @@ pub(crate) fn hop_for<'a>(
 ) -> Hop<'a> {
     Hop {
         endpoint: &chosen.endpoint,
+        rivals: &chosen.rivals,
         terms,
         client: Client::of(tunnel),
         authority: head.headers.get(HOST).and_then(|host| host.to_str().ok()),
@@ -195,6 +196,13 @@ pub(crate) fn request_for<B>(
 fn reply_without_endpoint(none: NoEndpoint) -> Reply {
     match none {
         NoEndpoint::Invalid(status) => Reply::new(status, "cluster_not_found"),
+        NoEndpoint::OutsideWildcard => {
+            Reply::new(StatusCode::NOT_FOUND, "route_not_found").flagged(RequestFlags::NO_ROUTE)
+        }
+        NoEndpoint::Forbidden => {
+            let reply = Reply::new(StatusCode::FORBIDDEN, "host_forbidden");
+            reply.flagged(RequestFlags::NO_ROUTE).with_body(none.to_string())
+        }
         NoEndpoint::NoneHealthy => reply_for(Failure::NoEndpoint, details_of(Failure::NoEndpoint)),
     }
 }

@@ -21,13 +21,14 @@ pub(super) fn not_configured() -> Reply {
     reply.with_body("no policy has reached this waypoint yet")
 }
 
-/// Judges a request, and makes of its tokens what backends are told of them.
+/// Judges a request, and makes of its tokens what backends are told of them. The first good token comes back, for
+/// routes to look at.
 pub(super) fn authorize(
     tunnel: &Tunnel,
     guards: &Guards,
     head: &mut Parts,
     consent: Consent,
-) -> Result<Permit, Reply> {
+) -> Result<(Permit, Option<Token>), Reply> {
     let token = if guards.tokens().next().is_some() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         tokens::check(guards.tokens(), head, now).map_err(|error| unauthenticated(error, head))?
@@ -40,10 +41,11 @@ pub(super) fn authorize(
         let (source, method, path) = (call.connection.source, head.method.as_str(), head.uri.path());
         tracing::info!(target: "rbac", %policy, %source, method, path, "{}", note.kind);
     }
-    authorize_call(guards.policies(), &call, consent).map_err(|denial| {
+    let permit = authorize_call(guards.policies(), &call, consent).map_err(|denial| {
         tracing::debug!(target: "rbac", source = %call.connection.source, %denial, "a request was denied");
         Reply::new(StatusCode::FORBIDDEN, denial.details()).with_body("RBAC: access denied")
-    })
+    })?;
+    Ok((permit, token))
 }
 
 /// A request as policies see it.

@@ -110,6 +110,8 @@ impl Limit {
             head: facts.head,
             source_namespace: Some(&*tunnel.identity.namespace),
             service_port: tunnel.target.port(),
+            // What a limit is about says nothing of claims.
+            token: None,
         };
         (self.ports.is_empty() || self.ports.contains(&subject.service_port))
             && (self.rules.is_empty() || self.rules.contains(facts.rule))

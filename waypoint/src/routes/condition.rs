@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use http::header::{HOST, HeaderName};
 use http::request::Parts;
-use mesh_model::{HttpMatch, NamedMatch, ValueMatch};
+use mesh_authz::Token;
+use mesh_model::{ClaimMatch, HttpMatch, NamedMatch, ValueMatch};
 use percent_encoding::percent_decode_str;
 
 use super::pattern::{PathMatched, Pattern};
@@ -16,6 +17,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) head: &'a Parts,
     pub(crate) source_namespace: Option<&'a str>,
     pub(crate) service_port: u16,
+    /// Its end user's, if it has been found good.
+    pub(crate) token: Option<&'a Token>,
 }
 
 /// The host a request is for. Requests are normalised before they are judged, so
@@ -40,6 +43,31 @@ pub(crate) struct Condition {
     query_params: Vec<(Arc<str>, Pattern)>,
     source_namespace: Option<Arc<str>>,
     port: Option<u16>,
+    claims: Vec<Claim>,
+    without_claims: Vec<Claim>,
+}
+
+/// What a claim of a token has to be like.
+#[derive(Debug)]
+struct Claim {
+    path: Vec<Arc<str>>,
+    pattern: Pattern,
+}
+
+impl Claim {
+    fn compile(asked: &ClaimMatch) -> Result<Claim, String> {
+        let pattern =
+            Pattern::compile(&asked.value).map_err(|e| format!("claim {}: {e}", asked.path.join(".")))?;
+        Ok(Claim { path: asked.path.clone(), pattern })
+    }
+
+    fn is_met(&self, token: Option<&Token>) -> bool {
+        token.is_some_and(|token| match &self.pattern {
+            // Also where it is no text and no list of texts.
+            Pattern::Presence => token.find_claim(&self.path).is_some(),
+            pattern => token.any_claim(&self.path, &mut |text| pattern.matches(text)),
+        })
+    }
 }
 
 /// A header, or a part of the request line that is asked for like one (L7-10).
@@ -85,6 +113,8 @@ impl Condition {
             query_params: asked.query_params.iter().map(query).collect::<Result<_, _>>()?,
             source_namespace: asked.source_namespace.clone(),
             port: asked.port,
+            claims: asked.claims.iter().map(Claim::compile).collect::<Result<_, _>>()?,
+            without_claims: asked.without_claims.iter().map(Claim::compile).collect::<Result<_, _>>()?,
         })
     }
 
@@ -109,7 +139,9 @@ impl Condition {
             && fits(&self.scheme, SCHEME)
             && self.headers.iter().all(has)
             && !self.without_headers.iter().any(has)
-            && self.query_params.iter().all(asks_for);
+            && self.query_params.iter().all(asks_for)
+            && self.claims.iter().all(|claim| claim.is_met(subject.token))
+            && !self.without_claims.iter().any(|claim| claim.is_met(subject.token));
         all.then_some(path)
     }
 }

@@ -63,6 +63,7 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         traffic: Default::default(),
         telemetry: None,
         rate_limits: Vec::new(),
+        race_connections: false,
     }
 }
 
@@ -77,7 +78,7 @@ fn head(uri: &str, headers: &[(&str, &str)]) -> Parts {
 /// The rule that takes a request, or how none does.
 fn taken(routes: &ServiceRoutes, port: u16, uri: &str, headers: &[(&str, &str)]) -> String {
     let head = head(uri, headers);
-    match routes.judge(Subject { head: &head, source_namespace: None, service_port: port }) {
+    match routes.judge(Subject { head: &head, source_namespace: None, service_port: port, token: None }) {
         Verdict::Rule(rule, _) => rule.name.to_string(),
         Verdict::Ungoverned => "ungoverned".to_owned(),
         Verdict::NoMatch => "no match".to_owned(),

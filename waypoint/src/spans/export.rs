@@ -189,7 +189,8 @@ impl Exporter {
         request.headers_mut().extend(own_headers(collector));
         let address = SocketAddr::new(me.ip, 0);
         let client = Client { address, target: chosen.endpoint.address };
-        let hop = Hop { endpoint: &chosen.endpoint, terms: terms.as_ref(), client, authority: None };
+        let hop =
+            Hop { endpoint: &chosen.endpoint, rivals: &[], terms: terms.as_ref(), client, authority: None };
         let sent = pool.send(&hop, version, request).await;
         on_its_way.tell(Outcome::of(&sent));
         let (status, headers, trailers) = read(sent).await?;

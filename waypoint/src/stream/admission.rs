@@ -102,6 +102,11 @@ async fn ask(tunnel: &Tunnel, guards: &Guards, sni: Option<&str>) -> Vec<Arc<str
 }
 
 impl Admitted {
+    /// The name that it asks for by TLS, if that has been read.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        self.sni.as_deref()
+    }
+
     /// Waits until policies deny what they permitted (L4-14).
     pub(crate) async fn revoked(&mut self, tunnel: &Tunnel) -> Refused {
         loop {

@@ -34,6 +34,8 @@ use crate::worker::{self, Common, Me, Settings, Worker};
 /// Every test has a network of its own, for some ports are fixed.
 static NETWORKS: AtomicU8 = AtomicU8::new(1);
 
+const NETWORK_OF_TESTS: &str = "127.100.0.0/8";
+
 /// The service most tests call, and its ports.
 pub(super) const REVIEWS: &str = "reviews";
 pub(super) const PORTS: [(u16, AppProtocol); 6] = [
@@ -92,6 +94,8 @@ impl Mesh {
                 access_log: RequestLog::AsConfigured,
                 hbone: HboneSettings::default(),
                 tls: Default::default(),
+                // Where the backends of tests are.
+                reachable: [NETWORK_OF_TESTS.parse().unwrap()].into(),
             },
             reader,
             certificates: ca.store(),

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use mesh_hbone::Target;
-use mesh_model::{AppProtocol, LoadBalancingMode};
+use mesh_model::{AppProtocol, LoadBalancingMode, ServiceConfig};
 
 use super::backend::{Act, Backend};
 use super::client::Client;
+use super::front::{Begin, Front};
 use super::mesh::{Mesh, PORTS, REVIEWS, eventually};
-use super::samples::service;
+use super::samples::{backend, config, rule, service};
 
 /// An endpoint of `reviews` that is known by its name.
 fn named(mesh: &Mesh, port: u16) {
@@ -60,4 +61,25 @@ async fn eg_10_eg_11_a_block_of_addresses_keeps_the_address_that_was_asked_for()
     let reply = Client::http1(stream).await.get("/").await;
     assert_eq!((reply.status, reply.body.as_str()), (200, "reviews"));
     assert!(server.only().header("x-request-id").is_some(), "it went through the waypoint");
+}
+
+#[tokio::test]
+async fn eg_19_the_address_that_takes_the_connection_is_used() {
+    let mesh = Mesh::start().await;
+    let server = Backend::start(mesh.free_ip(), |_, _| Act::text(200, "external")).await;
+    let front = Front::start(mesh.free_ip(), Begin::default(), server.address).await;
+    named(&mesh, front.address.port());
+    // Nobody listens at the first one.
+    let addresses = vec![mesh.free_ip(), front.address.ip()];
+    mesh.names.lock().unwrap().insert("api.example.com".to_owned(), addresses);
+    let mut once = rule("once", vec![backend(REVIEWS, 80)]);
+    once.retry.attempts = 0;
+    let one_at_a_time = config(REVIEWS, vec![once]);
+    mesh.configure(one_at_a_time.clone());
+    let mut client = mesh.http1(80).await;
+    assert_eq!(client.get("/").await.status, 503);
+    mesh.configure(ServiceConfig { race_connections: true, ..one_at_a_time });
+    assert_eq!(client.get("/").await.body, "external");
+    assert_eq!(client.get("/").await.body, "external");
+    assert_eq!(front.greetings().len(), 1, "the addresses are one place");
 }

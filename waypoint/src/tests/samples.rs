@@ -117,6 +117,7 @@ pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
         traffic: Default::default(),
         telemetry: None,
         rate_limits: Vec::new(),
+        race_connections: false,
     }
 }
 

@@ -68,6 +68,7 @@ fn govern(mesh: &Mesh, port: u16, stream_rules: Vec<StreamRule>) {
         traffic: Default::default(),
         telemetry: None,
         rate_limits: Vec::new(),
+        race_connections: false,
     });
 }
 
@@ -85,7 +86,7 @@ async fn answer(mesh: &Mesh, port: u16, text: &[u8]) -> String {
 }
 
 /// The beginning of TLS for a host.
-fn greeting(host: &str) -> Vec<u8> {
+pub(super) fn greeting(host: &str) -> Vec<u8> {
     let long = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
     let name = [&[0, 0][..], &long(&long(&[&[0][..], &long(host.as_bytes())].concat()))].concat();
     let body = [&[3, 3][..], &[7; 32], &[0], &long(&[0x13, 1]), &[1, 0], &long(&name)].concat();
@@ -264,6 +265,7 @@ async fn l7_04_a_subset_takes_connections_too_and_other_endpoints_are_tried() {
             traffic: Default::default(),
             telemetry: None,
             rate_limits: Vec::new(),
+            race_connections: false,
         });
     };
     for name in ["v1", "v2"] {
@@ -300,6 +302,7 @@ async fn requests_on_a_port_that_declares_nothing_are_not_the_business_of_rules_
         traffic: Default::default(),
         telemetry: None,
         rate_limits: Vec::new(),
+        race_connections: false,
     });
     for port in [80, 81] {
         let stream = mesh.tunnel(mesh.target(port)).await.unwrap();

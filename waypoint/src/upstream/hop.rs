@@ -29,6 +29,8 @@ impl Client {
 #[derive(Clone, Copy)]
 pub(crate) struct Hop<'a> {
     pub(crate) endpoint: &'a Endpoint,
+    /// Other addresses of the same host, where the one counts that answers first.
+    pub(crate) rivals: &'a [SocketAddr],
     pub(crate) terms: Option<&'a Arc<Terms>>,
     pub(crate) client: Client,
     /// The authority a request is for.
@@ -48,7 +50,7 @@ impl Hop<'_> {
 }
 
 /// The host of an authority, without a port and brackets.
-fn host_of(authority: &str) -> &str {
+pub(crate) fn host_of(authority: &str) -> &str {
     if let Some((address, _)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return address;
     }

@@ -10,6 +10,7 @@ use super::pod::Pod;
 use super::selector;
 use super::table::{Facts, Name};
 use crate::labels;
+use crate::objects::EntryVisibility;
 
 /// The port of HBONE; fixed, whatever the listener says.
 const HBONE_PORT: u16 = 15008;
@@ -44,6 +45,8 @@ pub(crate) enum Refusal {
     NotReady,
     WrongTraffic,
     NamespaceNotAllowed,
+    /// EG-08: it is of another namespace, which the object is not to be seen by.
+    OutOfSight,
 }
 
 /// Whether a label opts out instead of naming a Gateway.
@@ -83,12 +86,16 @@ impl Cluster {
         let namespace = &object.name().namespace;
         match self.waypoint_asked_for(namespace, object.facts()) {
             None => Attachment::Unasked,
-            Some(name) => self.bind_service(name, namespace),
+            Some(name) => self.bind_service(name, object),
         }
     }
 
-    /// A Gateway as the waypoint of a service in that namespace.
-    pub(super) fn bind_service(&self, name: Name, namespace: &str) -> Attachment {
+    /// A Gateway as the waypoint of a service.
+    pub(super) fn bind_service(&self, name: Name, object: ServiceObject<'_>) -> Attachment {
+        let namespace = &object.name().namespace;
+        if name.namespace != *namespace && self.visibility_of(object) == EntryVisibility::Namespace {
+            return Attachment::Refused { gateway: name, refusal: Refusal::OutOfSight };
+        }
         self.bind(name, namespace, &[Traffic::Service, Traffic::All])
     }
 
@@ -153,7 +160,7 @@ impl Cluster {
     }
 
     /// With the label that Kubernetes adds to every namespace.
-    fn labels_of_namespace(&self, namespace: &str) -> std::collections::BTreeMap<String, String> {
+    pub(super) fn labels_of_namespace(&self, namespace: &str) -> std::collections::BTreeMap<String, String> {
         let mut labels = self.namespaces.get(namespace).map(|it| it.facts.labels.clone()).unwrap_or_default();
         labels.insert(labels::NAMESPACE_NAME.to_owned(), namespace.to_owned());
         labels

@@ -52,7 +52,7 @@ impl Cluster {
         let Some(weight) = written.parse::<u32>().ok().filter(|weight| *weight <= 100) else {
             return refused(gateway, CanaryRefusal::Weight(written.to_owned()));
         };
-        match self.bind_service(gateway.clone(), namespace) {
+        match self.bind_service(gateway.clone(), object) {
             Attachment::Bound(waypoint) => Canary::Bound { waypoint, weight },
             Attachment::Refused { gateway, refusal } => refused(gateway, CanaryRefusal::Waypoint(refusal)),
             Attachment::Unasked => Canary::Unasked,

@@ -12,7 +12,7 @@ use super::service::{Service, ServicePort};
 use super::service_entry::{ServiceEntry, is_wildcard};
 use super::table::{Facts, Name};
 use super::{AddressSource, Cluster};
-use crate::objects::{Kind, ObjectKey};
+use crate::objects::{EntryVisibility, Kind, ObjectKey};
 
 /// One host name in one namespace, and the object that decides about it.
 #[derive(Clone, Debug)]
@@ -84,11 +84,13 @@ impl Cluster {
         self.find_service_object(&self.service_of_host(hostname)?.key(Kind::Service))
     }
 
-    /// The ServiceEntries with that host, oldest first.
+    /// The ServiceEntries with that host that somebody can see, oldest first.
     fn entries_of_host(&self, hostname: &str) -> Vec<ServiceObject<'_>> {
         let names = self.entries_by_host.get(hostname);
         let entries = names.into_iter().flatten().filter_map(|name| self.service_entries.get_entry(name));
-        let mut entries: Vec<_> = entries.collect();
+        let is_seen =
+            |(name, _): &(&Name, _)| self.entry_visibility(&name.namespace) != EntryVisibility::None;
+        let mut entries: Vec<_> = entries.filter(is_seen).collect();
         entries.sort_by_key(|(name, entry)| (entry.facts.created, *name));
         entries.into_iter().map(|(name, entry)| ServiceObject::Entry(name, entry)).collect()
     }
@@ -106,18 +108,31 @@ impl Cluster {
         let mut namespaces = BTreeSet::new();
         let objects = self.kubernetes_service(hostname).into_iter().chain(self.entries_of_host(hostname));
         let winners = objects.filter(|it| namespaces.insert(it.name().namespace.clone()));
-        let named = winners.map(|object| {
+        let mut winners: Vec<_> = winners.collect();
+        // EG-06: what other namespaces cannot see, they cannot mean.
+        winners.sort_by_key(|it| self.visibility_of(*it) != EntryVisibility::Public);
+        let named = winners.into_iter().map(|object| {
             let namespace = object.name().namespace.clone();
             MeshService { key: NamespacedHostname::new(namespace, hostname), object }
         });
         named.collect()
     }
 
+    /// Whether it is what namespaces without a service of its name mean by that.
+    pub(crate) fn is_canonical(&self, service: &MeshService<'_>) -> bool {
+        let services = self.services_of_hostname(&service.key.hostname);
+        let is_first = services.first().is_some_and(|it| it.key == service.key);
+        is_first && self.visibility_of(service.object) == EntryVisibility::Public
+    }
+
     /// What a host name means to objects of a namespace.
     pub(crate) fn resolve_hostname(&self, namespace: &str, hostname: &str) -> Option<MeshService<'_>> {
         let mut services = self.services_of_hostname(hostname);
-        let own = services.iter().position(|it| it.key.namespace.as_ref() == namespace).unwrap_or(0);
-        (own < services.len()).then(|| services.swap_remove(own))
+        let own = services.iter().position(|it| it.key.namespace.as_ref() == namespace);
+        let is_public = |it: &MeshService<'_>| self.visibility_of(it.object) == EntryVisibility::Public;
+        let common = || services.first().filter(|it| is_public(it)).map(|_| 0);
+        let meant = own.or_else(common)?;
+        Some(services.swap_remove(meant))
     }
 
     /// The host names an object stands for, whether it exists or not.

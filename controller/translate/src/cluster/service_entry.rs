@@ -114,6 +114,12 @@ impl InlineEndpoint {
 }
 
 impl ServiceEntry {
+    /// EG-19: of several addresses that a name has, the one counts that takes a connection first.
+    pub(crate) fn races(&self) -> bool {
+        let strategy = self.facts.annotation(labels::CONNECT_STRATEGY);
+        self.resolution.is_by_name() && strategy == Some("RACE_FIRST_TCP_CONNECT")
+    }
+
     /// Whether it picks its endpoints by labels, and this one.
     pub(crate) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         !self.selector.is_empty() && super::selector::includes(labels, &self.selector)

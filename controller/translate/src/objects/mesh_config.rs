@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::GoDuration;
+use super::entry_visibility::ServiceEntryVisibility;
 use super::mesh_reporting::{
     FileAccessLog, MeshReporting, OpenTelemetryCollector, Prometheus, ZipkinCollector,
 };
@@ -19,6 +20,8 @@ pub(crate) const KEY: &str = "mesh";
 pub struct MeshConfig {
     /// Services outside the mesh's programs that policies and Telemetry objects name.
     pub extension_providers: Vec<ExtensionProvider>,
+    /// Who can see ServiceEntries; everybody, where nothing is said.
+    pub service_entry_visibility: Option<ServiceEntryVisibility>,
     /// What is reported where no Telemetry object says anything.
     #[serde(flatten)]
     pub reporting: MeshReporting,

@@ -32,8 +32,12 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let security = security::of_object(cluster, service.object);
     let telemetry = telemetry::of_service(cluster, &service);
     let rate_limits = rate_limit::of_object(cluster, service.object, &ports);
+    let race_connections = match service.object {
+        ServiceObject::Entry(_, entry) => entry.races(),
+        ServiceObject::Service(..) => false,
+    };
     let is_silent = ports.is_empty() && subsets.is_empty() && security.is_empty() && traffic.is_empty();
-    let says_anything = !is_silent || telemetry.is_some() || !rate_limits.is_empty();
+    let says_anything = !is_silent || telemetry.is_some() || race_connections || !rate_limits.is_empty();
     says_anything.then(|| ServiceConfig {
         key: key.clone(),
         ports,
@@ -42,6 +46,7 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
         traffic,
         telemetry,
         rate_limits,
+        race_connections,
     })
 }
 

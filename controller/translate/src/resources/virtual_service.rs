@@ -1,6 +1,7 @@
 //! VirtualServices: routes in the order they are written (api.md §3.3).
 
 mod action;
+mod claim;
 mod delegate;
 mod fault;
 mod matches;

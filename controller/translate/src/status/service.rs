@@ -94,6 +94,12 @@ pub(super) fn explain(
             "AttachmentDenied",
             format!("Waypoint {gateway} does not admit this namespace; see allowedRoutes of its listener"),
         ),
+        Refusal::OutOfSight => (
+            "CrossNamespaceWaypointForbidden",
+            format!(
+                "Waypoint {gateway} is of another namespace, and serviceEntryVisibility keeps the object in its own; use a waypoint beside it"
+            ),
+        ),
         Refusal::WrongTraffic => (
             "UnsupportedTrafficType",
             format!(

@@ -12,7 +12,7 @@ use crate::cluster::{
     Address, Attachment, Cluster, MeshService, Name, ServiceEntry, ServiceObject, is_wildcard,
 };
 use crate::labels;
-use crate::objects::Resolution;
+use crate::objects::EntryVisibility;
 use crate::resources::Problem;
 
 const MISSING: &str = "istio.io/WaypointMissing";
@@ -47,8 +47,9 @@ pub(super) fn derive(cluster: &Cluster, name: &Name) -> Option<ServiceEntryStatu
     let mut conditions = vec![accepted(cluster, object, entry)];
     conditions.extend(bound(cluster, object));
     conditions.extend(missing(cluster, object, entry));
+    conditions.extend(visibility(cluster, object));
     let mut problems = overridden(cluster, object, entry);
-    problems.extend(unsupported(cluster, object, entry));
+    problems.extend(unsupported(entry));
     conditions.extend(of_problems(&problems).into_iter().filter(|it| it.kind == "PartiallyInvalid"));
     observe(&mut conditions, entry.facts.generation);
     Some(ServiceEntryStatus { addresses, conditions })
@@ -58,11 +59,26 @@ fn accepted(cluster: &Cluster, object: ServiceObject<'_>, entry: &ServiceEntry) 
     if !cluster.services_of(object).is_empty() {
         return Condition::holds("Accepted", "Accepted", "The hosts are known to the mesh");
     }
+    if cluster.visibility_of(object) == EntryVisibility::None {
+        let message = "serviceEntryVisibility of the mesh hides it from everybody, so it has no effect";
+        return Condition::fails("Accepted", "Hidden", message);
+    }
     if overridden(cluster, object, entry).len() == entry.hosts.len() {
         let message = "Other objects decide about all of its hosts, so it has no effect";
         return Condition::fails("Accepted", "Overridden", message);
     }
     Condition::fails("Accepted", "NoWaypoint", "Its hosts are wildcards, which only a waypoint can serve")
+}
+
+/// ST-07: who can see it, if the mesh says anything about that.
+fn visibility(cluster: &Cluster, object: ServiceObject<'_>) -> Option<Condition> {
+    cluster.mesh.service_entry_visibility.as_ref()?;
+    let (reason, message) = match cluster.visibility_of(object) {
+        EntryVisibility::Public => ("Public", "Every namespace sees its hosts"),
+        EntryVisibility::Namespace => ("Namespace", "Only its own namespace sees its hosts"),
+        EntryVisibility::None => return None,
+    };
+    Some(Condition::holds("istio.io/VisibilityApplied", reason, message))
 }
 
 /// ST-05: what needs a waypoint and has none.
@@ -76,16 +92,11 @@ fn missing(cluster: &Cluster, object: ServiceObject<'_>, entry: &ServiceEntry) -
             format!("Wildcard hosts have no effect without a waypoint that is ready; set label {label}");
         return Some(Condition::holds(MISSING, "NoWaypointForWildcardService", message));
     }
-    races(entry).then(|| {
+    entry.races().then(|| {
         let message =
             format!("{} needs a waypoint that is ready; set label {label}", labels::CONNECT_STRATEGY);
         Condition::holds(MISSING, "NoWaypointForRacingConnectStrategy", message)
     })
-}
-
-fn races(entry: &ServiceEntry) -> bool {
-    let strategy = entry.facts.annotation(labels::CONNECT_STRATEGY);
-    entry.resolution.is_by_name() && strategy == Some("RACE_FIRST_TCP_CONNECT")
 }
 
 /// Hosts that another object decides about.
@@ -100,7 +111,7 @@ fn overridden(cluster: &Cluster, object: ServiceObject<'_>, entry: &ServiceEntry
     hosts.collect()
 }
 
-fn unsupported(cluster: &Cluster, object: ServiceObject<'_>, entry: &ServiceEntry) -> Vec<Problem> {
+fn unsupported(entry: &ServiceEntry) -> Vec<Problem> {
     let mut problems = Vec::new();
     if entry.export_to.iter().any(|it| it != "*") {
         let message = "is not honoured in an ambient mesh; every namespace sees the hosts";
@@ -121,15 +132,6 @@ fn unsupported(cluster: &Cluster, object: ServiceObject<'_>, entry: &ServiceEntr
             problems
                 .push(Problem::unsupported(path, "is there twice; the first of the two endpoints counts"));
         }
-    }
-    if entry.resolution == Resolution::DynamicDns && entry.hosts.iter().any(|host| is_wildcard(host)) {
-        let message = "waypoints of this release do not look up the names that a wildcard stands for";
-        problems.push(Problem::unsupported("spec.resolution", message));
-    }
-    let is_bound = matches!(cluster.attachment_of_service(object), Attachment::Bound(_));
-    if races(entry) && is_bound {
-        let field = format!("metadata.annotations[{}]", labels::CONNECT_STRATEGY);
-        problems.push(Problem::unsupported(field, "waypoints of this release try one address only"));
     }
     problems
 }

@@ -144,8 +144,15 @@ fn mesh_config(c: &mut Choice) -> Value {
     let provider = json!({ "name": "traces", "opentelemetry": { "service": host, "port": 80 } });
     let host = format!("{}.{}.svc.cluster.local", c.of(&SERVICES), c.of(&NAMESPACES));
     let limiter = json!({ "name": "p", "envoyRateLimitGrpc": { "service": host, "port": 80 } });
-    let mesh =
+    let mut mesh =
         json!({ "accessLogFile": c.of(&["", "/dev/stdout"]), "extensionProviders": [provider, limiter] });
+    if c.below(2) == 0 {
+        let namespace = json!({ "matchLabels": { "kubernetes.io/metadata.name": c.of(&NAMESPACES) } });
+        let rule = json!({ "namespaceSelector": namespace });
+        let policy = json!({ "visibility": c.of(&["PUBLIC", "NAMESPACE", "NONE"]), "matchingRules": [rule] });
+        let default = c.of(&["PUBLIC", "NAMESPACE", "NONE"]);
+        mesh["serviceEntryVisibility"] = json!({ "defaultVisibility": default, "policies": [policy] });
+    }
     json!({ "metadata": { "name": "istio" }, "data": { "mesh": mesh.to_string() } })
 }
 

@@ -7,7 +7,7 @@ use proto::string_match::MatchType;
 
 use super::DecodeError;
 use super::field::{at, each, is_token, optional, or_empty, port, required};
-use crate::{HeaderChange, HttpMatch, NamedMatch, ValueMatch};
+use crate::{ClaimMatch, HeaderChange, HttpMatch, NamedMatch, ValueMatch};
 
 /// As long as a pattern may be: compiling one costs memory in proportion.
 const MAX_PATTERN: usize = 4096;
@@ -26,6 +26,8 @@ pub(super) fn decode(wire: proto::HttpMatch) -> Result<HttpMatch, DecodeError> {
         query_params: each("query_params", wire.query_params, decode_named)?,
         source_namespace: optional(&wire.source_namespace),
         port: (port != 0).then_some(port),
+        claims: each("claims", wire.claims, decode_claim)?,
+        without_claims: each("without_claims", wire.without_claims, decode_claim)?,
     })
 }
 
@@ -42,7 +44,22 @@ pub(super) fn encode(wanted: &HttpMatch) -> proto::HttpMatch {
         query_params: wanted.query_params.iter().map(encode_named).collect(),
         source_namespace: or_empty(wanted.source_namespace.as_ref()),
         port: wanted.port.unwrap_or(0).into(),
+        claims: wanted.claims.iter().map(encode_claim).collect(),
+        without_claims: wanted.without_claims.iter().map(encode_claim).collect(),
     }
+}
+
+fn decode_claim(wire: proto::ClaimMatch) -> Result<ClaimMatch, DecodeError> {
+    if wire.path.is_empty() {
+        return Err(DecodeError::new("empty").within("path"));
+    }
+    let value = at("value", decode_value(required("value", wire.value)?))?;
+    Ok(ClaimMatch { path: wire.path.into_iter().map(Arc::from).collect(), value })
+}
+
+fn encode_claim(wanted: &ClaimMatch) -> proto::ClaimMatch {
+    let path = wanted.path.iter().map(ToString::to_string).collect();
+    proto::ClaimMatch { path, value: Some(encode_value(&wanted.value)) }
 }
 
 pub(super) fn decode_value(wire: proto::StringMatch) -> Result<ValueMatch, DecodeError> {

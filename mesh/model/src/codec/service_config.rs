@@ -30,7 +30,8 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     let traffic = traffic::decode("traffic", wire.traffic)?;
     let telemetry = wire.telemetry.map(telemetry::decode);
     let rate_limits = each("rate_limits", wire.rate_limits, rate_limit::decode)?;
-    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits })
+    let race_connections = wire.race_connections;
+    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits, race_connections })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -44,6 +45,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         traffic: traffic::encode(&config.traffic),
         telemetry: config.telemetry.as_ref().map(telemetry::encode),
         rate_limits: config.rate_limits.iter().map(rate_limit::encode).collect(),
+        race_connections: config.race_connections,
     }
 }
 

@@ -89,6 +89,7 @@ fn policies_and_configurations_come_and_go() {
         traffic: Default::default(),
         telemetry: None,
         rate_limits: Vec::new(),
+        race_connections: false,
     };
     assert!(
         configs

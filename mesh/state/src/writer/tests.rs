@@ -79,6 +79,7 @@ fn readers_hear_of_what_concerns_them() {
         traffic: Default::default(),
         telemetry: None,
         rate_limits: Vec::new(),
+        race_connections: false,
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

@@ -15,7 +15,7 @@ fn head(request: &str, headers: &[(&str, &str)]) -> Parts {
 
 fn matches(asked: &HttpMatch, request: &str, headers: &[(&str, &str)]) -> bool {
     let head = head(request, headers);
-    let subject = Subject { head: &head, source_namespace: Some("shop"), service_port: 80 };
+    let subject = Subject { head: &head, source_namespace: Some("shop"), service_port: 80, token: None };
     Condition::compile(asked).unwrap().matches(subject).is_some()
 }
 

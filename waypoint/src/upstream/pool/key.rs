@@ -22,6 +22,8 @@ const MOST_STREAMS: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     address: SocketAddr,
+    /// Where a host's addresses race, all of them: which one was used makes no difference.
+    host: Vec<SocketAddr>,
     hbone: bool,
     accepted: Vec<Identity>,
     version: Version,
@@ -114,8 +116,10 @@ impl Key {
             let tls = terms.tls.as_ref()?;
             Some(Secured { policy: tls.policy().clone(), name: tls.server_name(hop.host(terms)).into() })
         });
+        let (address, host) = place_of(hop);
         Key {
-            address: hop.endpoint.address,
+            address,
+            host,
             hbone: hop.endpoint.tunnel == TunnelProtocol::Hbone,
             accepted: hop.endpoint.accepted.clone(),
             version,
@@ -134,4 +138,15 @@ impl Key {
     pub(super) fn is_bounded(&self) -> bool {
         self.account.as_ref().is_some_and(|account| account.max_connections.is_some())
     }
+}
+
+/// Where a connection leads, whichever of its addresses comes first now.
+fn place_of(hop: &Hop<'_>) -> (SocketAddr, Vec<SocketAddr>) {
+    if hop.rivals.is_empty() {
+        return (hop.endpoint.address, Vec::new());
+    }
+    let mut host = hop.rivals.to_vec();
+    host.push(hop.endpoint.address);
+    host.sort_unstable();
+    (host[0], host)
 }

@@ -11,6 +11,14 @@ impl Dependents<'_> {
             self.add_askers();
             self.add_all_reports();
             self.add_all_limiters();
+            self.add_entries();
+        }
+    }
+
+    /// Who can see ServiceEntries depends on the settings of the mesh, and who means them by their hosts on that.
+    fn add_entries(&mut self) {
+        for (name, _) in self.cluster.service_entries.iter() {
+            self.of_service_entry(&name.key(Kind::ServiceEntry), name);
         }
     }
 

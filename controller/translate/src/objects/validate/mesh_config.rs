@@ -21,6 +21,14 @@ pub(super) fn check(object: &ConfigMap, checks: &mut Checks) {
         let field = "data.mesh.defaultConfig.tracing.sampling";
         checks.fail(field, "is not a percentage; use 0 to 100");
     }
+    let policies = config.service_entry_visibility.iter().flat_map(|it| it.policies.iter().enumerate());
+    for (at, policy) in policies {
+        let rules = policy.matching_rules.iter().enumerate();
+        for (rule, _) in rules.filter(|(_, rule)| rule.namespace_selector.is_none()) {
+            let field = format!("data.mesh.serviceEntryVisibility.policies[{at}].matchingRules[{rule}]");
+            checks.fail(field, "matches nothing; it needs a namespaceSelector");
+        }
+    }
     let providers = &config.extension_providers;
     for at in repeated(providers.iter().map(|provider| &provider.name)) {
         let reason = format!("{:?} is there twice", providers[at].name);

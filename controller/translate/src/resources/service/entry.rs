@@ -8,7 +8,7 @@ use mesh_model::{
 
 use super::{ingress_use_waypoint, port, weighted_waypoints};
 use crate::cluster::{Cluster, MeshService, Name, ServiceEntry};
-use crate::objects::Resolution;
+use crate::objects::{EntryVisibility, Resolution};
 use crate::resources::load_balancing;
 
 pub(super) fn derive(
@@ -36,9 +36,13 @@ pub(super) fn derive(
         load_balancing: load_balancing_of(cluster, found, entry),
         // Of endpoints that only DNS knows nothing can be said.
         ip_families: IpFamilies::Automatic,
-        canonical: is_canonical(cluster, found),
+        canonical: cluster.is_canonical(found),
         ingress_use_waypoint: ingress_use_waypoint(cluster, found.object),
-        visibility: Visibility::Public,
+        visibility: match cluster.visibility_of(found.object) {
+            EntryVisibility::Namespace => Visibility::Namespace,
+            // There is no service that nobody can see.
+            EntryVisibility::Public | EntryVisibility::None => Visibility::Public,
+        },
     }
 }
 
@@ -57,9 +61,4 @@ fn load_balancing_of(cluster: &Cluster, found: &MeshService<'_>, entry: &Service
     }
     let (preferences, mode) = load_balancing::by_distribution(cluster, found.object, None);
     LoadBalancing { preferences, mode, health_policy: HealthPolicy::OnlyHealthy }
-}
-
-/// What namespaces without a service of this name mean by it.
-fn is_canonical(cluster: &Cluster, found: &MeshService<'_>) -> bool {
-    cluster.services_of_hostname(&found.key.hostname).first().is_some_and(|it| it.key == found.key)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mesh_model::{HttpMatch, NamedMatch, ValueMatch};
+use mesh_model::{ClaimMatch, HttpMatch, NamedMatch, ValueMatch};
 
-use super::Context;
+use super::{Context, claim};
 use crate::objects::{HttpMatchRequest, HttpRouteEntry, StringMatch};
 use crate::resources::problem::{Problem, find_pattern_error};
 
@@ -50,12 +50,14 @@ fn translate_one(written: &HttpMatchRequest) -> Result<HttpMatch, Refused> {
         authority: optional(&written.authority, "authority")?,
         scheme: optional(&written.scheme, "scheme")?,
         headers: Vec::new(),
-        without_headers: without_headers(&written.without_headers)?,
+        without_headers: without_headers(&headers_of(&written.without_headers))?,
         query_params: named(&written.query_params, "queryParams", str::to_owned)?,
         source_namespace: written.source_namespace.as_deref().map(Arc::from),
         port: None,
+        claims: claims(&written.headers, "headers")?,
+        without_claims: claims(&written.without_headers, "withoutHeaders")?,
     };
-    for header in named(&written.headers, "headers", str::to_ascii_lowercase)? {
+    for header in named(&headers_of(&written.headers), "headers", str::to_ascii_lowercase)? {
         // L7-10: parts of a request may be named as the headers they travel in.
         match header.name.as_ref() {
             ":method" => matched.method = Some(header.value),
@@ -68,6 +70,23 @@ fn translate_one(written: &HttpMatchRequest) -> Result<HttpMatch, Refused> {
         }
     }
     Ok(matched)
+}
+
+/// L7-28: claims of the end user's token, written as headers that cannot be sent.
+fn claims(written: &BTreeMap<String, StringMatch>, field: &str) -> Result<Vec<ClaimMatch>, Refused> {
+    let asked = written.iter().filter_map(|(name, it)| Some((name, claim::read(name)?, it)));
+    let all = asked.map(|(name, path, it)| {
+        let field = format!("{field}.{name}");
+        let path = path.map_err(|reason| (field.clone(), reason))?;
+        Ok(ClaimMatch { path, value: value(it, &field)? })
+    });
+    all.collect()
+}
+
+/// Those that are no claims.
+fn headers_of(written: &BTreeMap<String, StringMatch>) -> BTreeMap<String, StringMatch> {
+    let headers = written.iter().filter(|(name, _)| claim::read(name).is_none());
+    headers.map(|(name, it)| (name.clone(), it.clone())).collect()
 }
 
 fn named(

@@ -13,6 +13,7 @@ use crate::cluster::{
     Address, Attachment, Cluster, Facts, InlineEndpoint, Name, ServiceObject, WorkloadEntry,
 };
 use crate::labels;
+use crate::objects::EntryVisibility;
 
 /// The workload of that uid, if it can be reached.
 pub(super) fn derive(cluster: &Cluster, uid: &Uid) -> Option<Workload> {
@@ -35,6 +36,9 @@ pub(super) fn derive(cluster: &Cluster, uid: &Uid) -> Option<Workload> {
     }
     let (name, address) = cluster.inline_endpoint_of(uid)?;
     let (name, object) = cluster.service_entries.get_entry(&name)?;
+    if cluster.entry_visibility(&name.namespace) == EntryVisibility::None {
+        return None;
+    }
     let endpoint = object.find_endpoint(address)?;
     build(
         cluster,

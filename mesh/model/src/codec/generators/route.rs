@@ -12,9 +12,9 @@ use super::telemetry::telemetry;
 use super::traffic::port_traffic;
 use super::{duration, host, labels, name, text};
 use crate::{
-    Abort, AbortError, Backend, BackendTarget, Cors, Delay, DirectResponse, Fault, Forward, HeaderChange,
-    HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig, PortDerivation, Redirect,
-    Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+    Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
+    HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,
+    PortDerivation, Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
 };
 
 fn share() -> impl Strategy<Value = PerMillion> {
@@ -41,8 +41,9 @@ fn named() -> impl Strategy<Value = Vec<NamedMatch>> {
 
 pub(super) fn http_match() -> impl Strategy<Value = HttpMatch> {
     let values = (option::of(value()), option::of(value()), option::of(value()), option::of(value()));
-    (values, any::<bool>(), (named(), named(), named()), option::of(name()), option::of(1..=u16::MAX))
-        .prop_map(|(values, ignore_path_case, named, source_namespace, port)| HttpMatch {
+    let rest = (option::of(name()), option::of(1..=u16::MAX), claims(), claims());
+    (values, any::<bool>(), (named(), named(), named()), rest).prop_map(
+        |(values, ignore_path_case, named, (source_namespace, port, claims, without_claims))| HttpMatch {
             path: values.0,
             method: values.1,
             authority: values.2,
@@ -53,7 +54,15 @@ pub(super) fn http_match() -> impl Strategy<Value = HttpMatch> {
             query_params: named.2,
             source_namespace,
             port,
-        })
+            claims,
+            without_claims,
+        },
+    )
+}
+
+fn claims() -> impl Strategy<Value = Vec<ClaimMatch>> {
+    let claim = (vec(name(), 1..3), value()).prop_map(|(path, value)| ClaimMatch { path, value });
+    vec(claim, 0..3)
 }
 
 fn header_change() -> impl Strategy<Value = HeaderChange> {
@@ -183,9 +192,9 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         let subset = |(name, (labels, traffic))| Subset { name, labels, traffic };
         subsets.into_iter().map(subset).collect()
     });
-    let rest = (security(), port_traffic(), option::of(telemetry()), vec(rate_limit(), 0..3));
+    let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>(), vec(rate_limit(), 0..3));
     (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
-        |(key, ports, subsets, (security, traffic, telemetry, rate_limits))| ServiceConfig {
+        |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits))| ServiceConfig {
             key,
             ports,
             subsets,
@@ -193,6 +202,7 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
             traffic,
             telemetry,
             rate_limits,
+            race_connections,
         },
     )
 }
