@@ -53,7 +53,7 @@ enum What {
     Gateways,
     #[value(alias = "route")]
     Routes,
-    /// Who may call whom, and which tokens are good
+    /// Who may call whom, and how often, and which tokens are good
     #[value(alias = "policy")]
     Policies,
 }
@@ -96,7 +96,9 @@ fn items(mesh: &Mesh, get: &Get) -> Result<Vec<Value>> {
             manifests(mesh, get, &kinds)
         }
         What::Policies => {
-            manifests(mesh, get, &["AuthorizationPolicy", "PeerAuthentication", "RequestAuthentication"])
+            let kinds =
+                ["AuthorizationPolicy", "PeerAuthentication", "RateLimitPolicy", "RequestAuthentication"];
+            manifests(mesh, get, &kinds)
         }
     }
 }

@@ -16,10 +16,13 @@ const SHARDS: usize = 64;
 /// Buckets of one shard, and so 65,536 of a limit: what asks for more makes the emptiest but one forgotten.
 const MOST_IN_SHARD: usize = 1024;
 
+/// A limit and its target, by their names.
+type Place = (Arc<str>, Arc<str>);
+
 /// The counts of all limits.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    known: Mutex<HashMap<(Arc<str>, Arc<str>), Weak<Counter>>>,
+    known: Mutex<HashMap<Place, Weak<Counter>>>,
     began: Instant,
     pub(crate) metrics: RateLimitMetrics,
 }

@@ -116,17 +116,24 @@ fn policies(items: &[Value]) -> String {
         let (metadata, spec, status) = (&policy["metadata"], &policy["spec"], &policy["status"]);
         let target = |target: &Value| format!("{}/{}", text(&target["kind"]), text(&target["name"]));
         let targets = list(&spec["targetRefs"]).chain(spec.get("targetRef")).map(target);
-        let reason = |condition: &Value| text(&condition["reason"]);
+        let reasons: Vec<_> = conditions(status).map(|condition| text(&condition["reason"])).collect();
         [
             text(&metadata["namespace"]),
             text(&policy["kind"]),
             text(&metadata["name"]),
             or_dash(&targets.collect::<Vec<_>>().join(",").into()),
-            or_dash(&joined(&status["conditions"], reason).into()),
+            or_dash(&reasons.join(",").into()),
         ]
     };
     let headings = ["NAMESPACE", "KIND", "NAME", "FOR", "STATUS"];
     table(headings, &items.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Some policies are told of once, others once for each target.
+fn conditions(status: &Value) -> impl Iterator<Item = &Value> {
+    let of_targets = list(&status["ancestors"]).flat_map(|target| list(&target["conditions"]));
+    let accepted = of_targets.filter(|condition| condition["type"] == "Accepted");
+    list(&status["conditions"]).chain(accepted)
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &Value> {
