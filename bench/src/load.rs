@@ -87,7 +87,7 @@ fn percentile(sorted: &[u32], share: f64) -> f64 {
 
 impl Measured {
     /// From latencies in microseconds, in any order.
-    fn of_latencies(mut latencies: Vec<u32>, failed: u64, seconds: f64) -> Self {
+    pub(crate) fn of_latencies(mut latencies: Vec<u32>, failed: u64, seconds: f64) -> Self {
         latencies.sort_unstable();
         Measured {
             seconds,

@@ -2,6 +2,7 @@
 //! an HAProxy mTLS pair, interleaved in one run. The other subcommands are the
 //! programs that run inside the pods.
 
+mod ask;
 mod cpu;
 mod forward;
 mod haproxy;
@@ -11,6 +12,7 @@ mod mesh;
 mod plan;
 mod serve;
 mod table;
+mod waypoint;
 
 use clap::{Parser, Subcommand};
 
@@ -26,17 +28,29 @@ struct Arguments {
 enum Command {
     /// Bring up a mesh of two nodes, measure every path in rounds, print the table
     Run(plan::Arguments),
+    /// Measure our waypoint beside HAProxy and Envoy, print the table
+    Waypoint(waypoint::Arguments),
     /// Answer load: discards a stream, answers HTTP/1.1 requests
     Serve(serve::Arguments),
     /// Forward TCP connections as they are: the floor for anything with two hops
     Forward(forward::Arguments),
     /// Make load and print what was measured as one line of JSON
     Load(load::Arguments),
+    /// Answer requests of HTTP/1.1 and HTTP/2
+    Backend(waypoint::backend::Arguments),
+    /// Make load for proxies of HTTP and print what was measured as one line of JSON
+    Ask(ask::Arguments),
+    /// Ask until the answer has a certain header, and print when it had
+    Until(ask::Until),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Run(arguments) => plan::run(&arguments),
+        Command::Waypoint(arguments) => waypoint::run(&arguments),
+        Command::Backend(arguments) => on_one_thread(waypoint::backend::run(arguments)),
+        Command::Ask(arguments) => on_one_thread(ask::run(arguments)),
+        Command::Until(arguments) => on_one_thread(ask::run_until(arguments)),
         Command::Serve(arguments) => on_one_thread(serve::run(arguments)),
         Command::Forward(arguments) => on_one_thread(forward::run(arguments)),
         Command::Load(arguments) => on_one_thread(load::run(arguments)),

@@ -15,11 +15,17 @@ pub(crate) struct Mesh {
 impl Mesh {
     /// Brings up two nodes with the manifests in `folder`.
     pub(crate) fn up(adit: &Path, folder: &Path) -> anyhow::Result<Self> {
+        Mesh::up_with(adit, folder, &[])
+    }
+
+    /// The same with further options of `adit local up`.
+    pub(crate) fn up_with(adit: &Path, folder: &Path, options: &[&str]) -> anyhow::Result<Self> {
         let mesh = Mesh { adit: adit.to_owned(), name: format!("bench{}", std::process::id()) };
         let status = mesh
             .command("up")
             .args(["--detach", "--nodes", "2", "-f"])
             .arg(folder)
+            .args(options)
             .status()
             .with_context(|| format!("cannot run {}; build it first", adit.display()))?;
         anyhow::ensure!(status.success(), "the mesh did not come up; `adit local up` says why above");
@@ -39,24 +45,45 @@ impl Mesh {
         Ok(Running(child))
     }
 
-    /// The IP address of a pod.
+    /// The IP address of the first pod whose name begins like this.
     pub(crate) fn address_of(&self, namespace: &str, pod: &str) -> anyhow::Result<String> {
         let pods = self.pods(namespace)?;
-        let found = pods.iter().find(|item| item["metadata"]["name"] == pod);
+        let fits = |name: &str| name.starts_with(pod);
+        let found = pods.iter().find(|item| item["metadata"]["name"].as_str().is_some_and(fits));
         let address = found.and_then(|item| item["status"]["podIP"].as_str());
         address.map(str::to_owned).with_context(|| format!("{namespace}/{pod} has no address"))
     }
 
+    /// Adds the objects of a file.
+    pub(crate) fn apply(&self, file: &Path) -> anyhow::Result<()> {
+        let output = self.command("apply").arg("-f").arg(file).stderr(Stdio::inherit()).output()?;
+        anyhow::ensure!(output.status.success(), "{} could not be applied", file.display());
+        Ok(())
+    }
+
+    /// Where the controller reads objects, one a file.
+    pub(crate) fn manifests(&self) -> PathBuf {
+        Path::new("/run/adit").join(&self.name).join("manifests")
+    }
+
     /// The process ids of all ztunnels of the mesh.
     pub(crate) fn ztunnels(&self) -> anyhow::Result<Vec<u32>> {
-        let pods = self.pods("istio-system")?;
-        let of_ztunnel =
-            |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("ztunnel"));
+        self.pids("istio-system", "ztunnel")
+    }
+
+    /// The process ids of the pods whose names begin like this.
+    pub(crate) fn pids(&self, namespace: &str, prefix: &str) -> anyhow::Result<Vec<u32>> {
+        let pods = self.pods(namespace)?;
+        let fits =
+            |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(prefix));
         let pid = |pod: &Value| {
             let id = pod["status"]["containerStatuses"][0]["containerID"].as_str()?;
             id.strip_prefix("process://")?.parse().ok()
         };
-        let pids = pods.iter().filter(of_ztunnel).map(|pod| pid(pod).context("a ztunnel is not running"));
+        let pids = pods
+            .iter()
+            .filter(fits)
+            .map(|pod| pid(pod).with_context(|| format!("a pod {prefix}… is not running")));
         pids.collect()
     }
 

@@ -224,7 +224,7 @@ fn measure_pairs(
 }
 
 /// The proxies were started a moment ago: their first load may come too early.
-fn retry_until_up<T>(mut work: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub(crate) fn retry_until_up<T>(mut work: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         match work() {

@@ -45,7 +45,7 @@ async fn serve(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 /// Answers every complete head in `unread` and what follows it.
-async fn answer(mut stream: TcpStream, mut unread: Vec<u8>) -> std::io::Result<()> {
+pub(crate) async fn answer(mut stream: TcpStream, mut unread: Vec<u8>) -> std::io::Result<()> {
     loop {
         while let Some(end) = unread.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD) {
             unread.drain(..end + END_OF_HEAD.len());

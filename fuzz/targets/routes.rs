@@ -1,5 +1,6 @@
 //! Routes and a request that is judged by them: two bytes of length, a ServiceConfig, the head.
-//! What a rule takes of a path is part of it, and what is made of the request is one.
+//! The rule is the one that looking at one after the other finds, what it takes of a path is part of it, and what is
+//! made of the request is one.
 #![no_main]
 
 use adit_fuzz::head;

@@ -64,11 +64,13 @@ pub fn normalise(head: &mut Parts) -> Result<bool, StatusCode> {
 }
 
 /// Routes a uniform request, its filters included. How much of the path the rule took comes
-/// back, and where a redirect leads.
+/// back, and where a redirect leads. Panics where the rule is not the first that matches.
 pub fn route(config: &ServiceConfig, head: &mut Parts, port: u16) -> Option<(usize, Option<HeaderValue>)> {
     let routes = ServiceRoutes::compile(config);
     let subject = Subject { head, source_namespace: Some("default"), service_port: port, token: None };
-    let Verdict::Rule(rule, matched) = routes.judge(subject) else { return None };
+    let (found, expected) = (routes.judge(subject), routes.judge_one_by_one(subject));
+    assert!(is_same(&found, &expected), "{found:?} instead of {expected:?}");
+    let Verdict::Rule(rule, matched) = found else { return None };
     let taken = match matched {
         PathMatched::Whole => head.uri.path().len(),
         PathMatched::Prefix(length) | PathMatched::Segments(length) => length,
@@ -87,6 +89,15 @@ pub fn route(config: &ServiceConfig, head: &mut Parts, port: u16) -> Option<(usi
         head.uri = new.into();
     }
     Some((taken, location))
+}
+
+fn is_same(one: &Verdict, other: &Verdict) -> bool {
+    match (one, other) {
+        (Verdict::Rule(rule, path), Verdict::Rule(expected, part)) => {
+            std::ptr::eq(&**rule, &**expected) && path == part
+        }
+        _ => std::mem::discriminant(one) == std::mem::discriminant(other),
+    }
 }
 
 /// Judges a uniform request by a waypoint's policies and token rules at a time, in seconds since 1970: whether it

@@ -27,7 +27,8 @@ pub(crate) async fn fetch_endpoint(
         return Ok((wildcard::fetch_endpoint(tunnel, &service, caller, tried).await?, OnItsWay::default()));
     }
     match choose(tunnel, destination, caller, tried) {
-        Err(none) => Ok((fetch(tunnel, destination, tried, none).await?, OnItsWay::default())),
+        // Most endpoints are known, and all requests would carry the room that looking up takes.
+        Err(none) => Ok((Box::pin(fetch(tunnel, destination, tried, none)).await?, OnItsWay::default())),
         chosen => chosen,
     }
 }

@@ -48,6 +48,7 @@ pub(crate) async fn exchange(
         terms,
         client: Client::of(tunnel),
         authority: None,
+        open: tunnel.open,
     };
     let sent = tunnel.worker.pool.send(&hop, version, request).await;
     on_its_way.tell(Outcome::of(&sent));

@@ -1,6 +1,7 @@
 //! What governs the requests and connections to a service, compiled once per change of its configuration.
 
 mod condition;
+mod index;
 mod pattern;
 mod rule;
 mod stream;
@@ -14,6 +15,7 @@ use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::security::Guard;
 pub(crate) use condition::{Condition, Field, SCHEME, Subject, authority_of, find_query_param};
+use index::{Index, Place};
 pub(crate) use pattern::{PathMatched, Pattern, compile_regex};
 pub(crate) use rule::{Action, Backend, Destination, Rule};
 pub(crate) use stream::{Asked, Stream, StreamRule, StreamVerdict};
@@ -37,6 +39,7 @@ pub(crate) struct ServiceRoutes {
 #[derive(Debug)]
 struct PortRoutes {
     rules: Vec<Arc<Rule>>,
+    index: Index,
     governed: bool,
     streams: Vec<Arc<StreamRule>>,
 }
@@ -54,15 +57,7 @@ pub(crate) enum Verdict {
 
 impl ServiceRoutes {
     pub(crate) fn compile(config: &ServiceConfig) -> ServiceRoutes {
-        let compile = |port: &PortConfig| PortRoutes {
-            rules: port.http_rules.iter().map(|rule| Arc::new(Rule::compile(rule, &config.key))).collect(),
-            governed: port.governed,
-            streams: port
-                .stream_rules
-                .iter()
-                .map(|rule| Arc::new(StreamRule::compile(rule, &config.key)))
-                .collect(),
-        };
+        let compile = |port: &PortConfig| PortRoutes::compile(port, &config.key);
         ServiceRoutes {
             ports: config.ports.iter().map(|(number, port)| (*number, compile(port))).collect(),
             guard: Guard::compile(&config.security),
@@ -93,10 +88,50 @@ impl ServiceRoutes {
     /// The first rule for requests that matches.
     pub(crate) fn judge(&self, subject: Subject<'_>) -> Verdict {
         let Some(port) = self.find_port(subject.service_port) else { return Verdict::Ungoverned };
-        let first = port.rules.iter().find_map(|rule| Some((rule, rule.matches(subject)?)));
-        match first {
+        let first = port.index.find(subject, |place| port.matches(place, subject));
+        port.verdict(first)
+    }
+
+    /// The same by looking at one rule after the other: slow, and obviously right.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn judge_one_by_one(&self, subject: Subject<'_>) -> Verdict {
+        let Some(port) = self.find_port(subject.service_port) else { return Verdict::Ungoverned };
+        let first = port.places().find_map(|(place, _)| Some((place, port.matches(place, subject)?)));
+        port.verdict(first)
+    }
+}
+
+impl PortRoutes {
+    fn compile(port: &PortConfig, service: &NamespacedHostname) -> PortRoutes {
+        let streams = port.stream_rules.iter().map(|rule| Arc::new(StreamRule::compile(rule, service)));
+        let mut routes = PortRoutes {
+            rules: port.http_rules.iter().map(|rule| Arc::new(Rule::compile(rule, service))).collect(),
+            index: Index::default(),
+            governed: port.governed,
+            streams: streams.collect(),
+        };
+        routes.index = Index::new(routes.places());
+        routes
+    }
+
+    /// What the rules ask for, in their order.
+    fn places(&self) -> impl Iterator<Item = (Place, Option<&Condition>)> + Clone {
+        (0..).zip(&self.rules).flat_map(|(rule, compiled)| {
+            (0..)
+                .zip(compiled.alternatives())
+                .map(move |(alternative, condition)| ((rule, alternative), condition))
+        })
+    }
+
+    fn matches(&self, (rule, alternative): Place, subject: Subject<'_>) -> Option<PathMatched> {
+        self.rules.get(rule as usize)?.matches(alternative, subject)
+    }
+
+    fn verdict(&self, first: Option<(Place, PathMatched)>) -> Verdict {
+        let taken = first.and_then(|((rule, _), path)| Some((self.rules.get(rule as usize)?, path)));
+        match taken {
             Some((rule, path)) => Verdict::Rule(rule.clone(), path),
-            None if port.governed => Verdict::NoMatch,
+            None if self.governed => Verdict::NoMatch,
             None => Verdict::Ungoverned,
         }
     }

@@ -116,6 +116,7 @@ async fn connect(tunnel: &Tunnel, destination: &Destination, admitted: &Admitted
             terms: terms.as_ref(),
             client: Client::of(tunnel),
             authority,
+            open: tunnel.open,
         };
         match tunnel.worker.upstream.connect(&hop, None, Some(client.clone())).await {
             Ok(wire) => {

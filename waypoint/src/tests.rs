@@ -12,6 +12,7 @@ mod affinity;
 mod authorization;
 mod balancing;
 mod claims;
+mod handed;
 mod limits;
 mod localities;
 mod mirrors;

@@ -20,7 +20,7 @@ use mesh_hbone::{
     ConnectError, ConnectRequest, DialError, Pool, PoolKey, Settings, Target, TlsStream, TunnelStream,
 };
 use mesh_identity::{OriginationError, Store};
-use mesh_model::{ProxyProtocolVersion, TunnelProtocol};
+use mesh_model::ProxyProtocolVersion;
 use mesh_net::proxy_protocol::{header_v1, header_v2};
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_state::Reader;
@@ -100,14 +100,13 @@ impl Upstream {
         forwarded: Option<String>,
     ) -> Result<Wire, OpenError> {
         let address = hop.endpoint.address;
-        let mut wire = match hop.endpoint.tunnel {
-            TunnelProtocol::Hbone => Wire::from(self.tunnel(hop, forwarded).await?),
-            TunnelProtocol::Tcp => {
-                let options = hop.terms.map_or_else(SocketOptions::plain, |terms| terms.socket_options());
-                let connect = |address| connect_tcp(address, options.clone(), hop.connect_timeout());
-                let connected = race::connect_to_any(address, hop.rivals, connect).await;
-                Wire::from(connected.map_err(ConnectError::from)?)
-            }
+        let mut wire = if hop.is_tunnelled() {
+            Wire::from(self.tunnel(hop, forwarded).await?)
+        } else {
+            let options = hop.terms.map_or_else(SocketOptions::plain, |terms| terms.socket_options());
+            let connect = |address| connect_tcp(address, options.clone(), hop.connect_timeout());
+            let connected = race::connect_to_any(address, hop.rivals, connect).await;
+            Wire::from(connected.map_err(ConnectError::from)?)
         };
         let Some(terms) = hop.terms else { return Ok(wire) };
         if let Some(version) = terms.proxy_protocol {

@@ -24,6 +24,8 @@ const MANAGED: (&str, &str) = ("gateway.istio.io/managed", "istio.io-mesh-contro
 pub(super) struct ProgramSettings {
     /// How long certificates are good for, in the notation of `SECRET_TTL`.
     pub(super) certificate_ttl: Option<String>,
+    /// What waypoints are told besides.
+    pub(super) waypoint_env: Vec<(String, String)>,
 }
 
 /// Whether a pod proves to the controller who it is, and so needs a token.
@@ -128,7 +130,11 @@ pub(super) fn waypoint_template(mesh: &Mesh, settings: &ProgramSettings) -> Wayp
     WaypointTemplate {
         image: IMAGE.to_owned(),
         args: vec!["waypoint".to_owned()],
-        env: variables.map(|(name, value)| (name.to_owned(), value)).collect(),
+        // The last of a name counts.
+        env: variables
+            .map(|(name, value)| (name.to_owned(), value))
+            .chain(settings.waypoint_env.iter().cloned())
+            .collect(),
         ..WaypointTemplate::default()
     }
 }
@@ -173,7 +179,8 @@ mod tests {
     #[test]
     fn proxies_have_tokens_and_find_the_controller() {
         let mesh: Mesh = "demo".parse().unwrap();
-        let settings = ProgramSettings { certificate_ttl: Some("140s".to_owned()) };
+        let waypoint_env = vec![("ACCESS_LOG".to_owned(), "off".to_owned())];
+        let settings = ProgramSettings { certificate_ttl: Some("140s".to_owned()), waypoint_env };
         let ztunnel = ztunnel(&mesh, 1, &settings).unwrap();
         assert!(needs_token(&ztunnel));
         assert!(!needs_token(&controller(&mesh).unwrap()));
@@ -181,5 +188,6 @@ mod tests {
         let template = waypoint_template(&mesh, &settings);
         assert_eq!(template.env["AUTH_TOKEN"], "/run/adit/demo/tokens/$(POD_NAMESPACE).$(POD_NAME)");
         assert_eq!(template.env["SECRET_TTL"], "140s");
+        assert_eq!(template.env["ACCESS_LOG"], "off", "what the user says counts");
     }
 }

@@ -56,6 +56,9 @@ pub(super) struct Up {
     /// How long the certificates of workloads are good for
     #[arg(long, value_name = "DURATION", value_parser = certificate_ttl)]
     certificate_ttl: Option<String>,
+    /// What waypoints are told by their environment, besides what they need
+    #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
+    waypoint_env: Vec<(String, String)>,
     /// The process to end with
     #[arg(long, hide = true)]
     parent: Option<i32>,
@@ -63,6 +66,12 @@ pub(super) struct Up {
 
 fn certificate_ttl(text: &str) -> Result<String, duration::InvalidDuration> {
     duration::parse(text).map(|_| text.to_owned())
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let named = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = named.ok_or("expected NAME=VALUE, for instance ACCESS_LOG=json")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 pub(super) fn run(mesh: &Mesh, up: Up) -> Result<ExitCode> {
@@ -102,7 +111,7 @@ fn start(mesh: &Mesh, up: Up, console: Console) -> Result<()> {
     let settings = Settings {
         nodes: up.nodes,
         images: [vec![own], up.run].concat(),
-        programs: ProgramSettings { certificate_ttl: up.certificate_ttl },
+        programs: ProgramSettings { certificate_ttl: up.certificate_ttl, waypoint_env: up.waypoint_env },
         patience: up.timeout,
     };
     // One thread, the main one: see `Supervisor::run`.

@@ -146,6 +146,56 @@ impl Condition {
     }
 }
 
+/// What a condition cannot do without, as far as requests can be found by it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) enum Demand<'c> {
+    /// This is the path; folded, it is in small letters and so has the request's to be.
+    Path {
+        text: Cow<'c, str>,
+        folded: bool,
+    },
+    /// The path begins like this.
+    Beginning {
+        text: Cow<'c, str>,
+        folded: bool,
+    },
+    Host(&'c str),
+    Method(&'c str),
+    Header(&'c HeaderName, &'c str),
+}
+
+impl Condition {
+    /// A request that does not meet every one of these does not match.
+    pub(super) fn demands(&self) -> impl Iterator<Item = Demand<'_>> {
+        let (method, authority) = (self.method.as_ref(), self.authority.as_ref());
+        let headers = self.headers.iter().filter_map(|(field, pattern)| match (field, pattern.exact()?) {
+            (Field::Header(name), value) => Some(Demand::Header(name, value)),
+            (Field::Authority, value) => Some(Demand::Host(value)),
+            (Field::Method, value) => Some(Demand::Method(value)),
+            (Field::Path | Field::Scheme, _) => None,
+        });
+        let host = authority.and_then(Pattern::exact).map(Demand::Host);
+        let method = method.and_then(Pattern::exact).map(Demand::Method);
+        [self.path_demand(), host, method].into_iter().flatten().chain(headers)
+    }
+
+    fn path_demand(&self) -> Option<Demand<'_>> {
+        let folded = self.ignore_path_case;
+        let path = self.path.as_ref()?;
+        let text = match path {
+            Pattern::Exact(text) | Pattern::Prefix(text) | Pattern::Segments(text) => text,
+            Pattern::Regex(_) | Pattern::Presence => return None,
+        };
+        let text = if folded { text.to_ascii_lowercase().into() } else { Cow::Borrowed(&**text) };
+        match path {
+            Pattern::Exact(_) => Some(Demand::Path { text, folded }),
+            // Every path begins with nothing.
+            _ if text.is_empty() => None,
+            _ => Some(Demand::Beginning { text, folded }),
+        }
+    }
+}
+
 impl Field {
     pub(crate) fn compile(name: &str) -> Result<Field, String> {
         Ok(match name {
@@ -170,7 +220,7 @@ impl Field {
 }
 
 /// A header's value; the values of several lines joined as one line would have them.
-fn find_header<'a>(head: &'a Parts, name: &HeaderName) -> Option<Cow<'a, str>> {
+pub(super) fn find_header<'a>(head: &'a Parts, name: &HeaderName) -> Option<Cow<'a, str>> {
     let mut values = head.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let first = values.next()?;
     Some(values.fold(first, |joined, value| joined + "," + value))

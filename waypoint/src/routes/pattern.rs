@@ -48,6 +48,14 @@ impl Pattern {
         })
     }
 
+    /// The one text that matches, if there is just one.
+    pub(super) fn exact(&self) -> Option<&str> {
+        match self {
+            Pattern::Exact(text) => Some(text),
+            _ => None,
+        }
+    }
+
     pub(crate) fn matches(&self, value: &str) -> bool {
         self.match_path(value, false).is_some()
     }

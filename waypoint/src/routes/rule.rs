@@ -149,13 +149,20 @@ impl Rule {
         }
     }
 
-    /// Whether it takes a request; and for how much of its path.
-    pub(crate) fn matches(&self, subject: Subject<'_>) -> Option<PathMatched> {
+    /// The alternatives it has; none stands for one that takes every request.
+    pub(super) fn alternatives(&self) -> impl Iterator<Item = Option<&Condition>> + Clone {
+        let (everything, conditions) = match &self.conditions {
+            Conditions::Everything => (Some(None), [].as_slice()),
+            Conditions::AnyOf(conditions) => (None, conditions.as_slice()),
+        };
+        everything.into_iter().chain(conditions.iter().map(Some))
+    }
+
+    /// Whether one of its alternatives takes a request; and for how much of its path.
+    pub(super) fn matches(&self, alternative: u32, subject: Subject<'_>) -> Option<PathMatched> {
         match &self.conditions {
             Conditions::Everything => Some(PathMatched::Segments(0)),
-            Conditions::AnyOf(conditions) => {
-                conditions.iter().find_map(|condition| condition.matches(subject))
-            }
+            Conditions::AnyOf(conditions) => conditions.get(alternative as usize)?.matches(subject),
         }
     }
 }

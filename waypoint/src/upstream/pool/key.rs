@@ -1,12 +1,12 @@
 //! What connections must have in common to take each other's requests.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_model::{Http2Keepalive, Identity, TcpKeepalive, TunnelProtocol, UpstreamTls};
+use mesh_model::{Http2Keepalive, Identity, TcpKeepalive, UpstreamTls};
 
 use super::Version;
 use crate::upstream::limits::Counts;
@@ -19,8 +19,10 @@ const MOST_STREAMS: u32 = 100;
 
 /// What connections must have in common: where they lead, and everything of the service's policy that
 /// shapes them, so that a change of it opens new ones.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
+    /// Of all that follows, made once: a key is looked up more often than it is made.
+    digest: u64,
     address: SocketAddr,
     /// Where a host's addresses race, all of them: which one was used makes no difference.
     host: Vec<SocketAddr>,
@@ -109,6 +111,12 @@ impl Hash for Secured {
     }
 }
 
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
 impl Key {
     pub(super) fn of(hop: &Hop<'_>, version: Version) -> Key {
         let terms = hop.terms.map(|terms| &**terms);
@@ -117,10 +125,11 @@ impl Key {
             Some(Secured { policy: tls.policy().clone(), name: tls.server_name(hop.host(terms)).into() })
         });
         let (address, host) = place_of(hop);
-        Key {
+        let mut key = Key {
+            digest: 0,
             address,
             host,
-            hbone: hop.endpoint.tunnel == TunnelProtocol::Hbone,
+            hbone: hop.is_tunnelled(),
             accepted: hop.endpoint.accepted.clone(),
             version,
             bounds: terms.map(Bounds::of).unwrap_or_default(),
@@ -131,7 +140,29 @@ impl Key {
             tls,
             keepalive: terms.and_then(|terms| terms.tcp.keepalive),
             client: terms.and_then(|terms| Some((hop.client, terms.proxy_protocol?))),
-        }
+        };
+        key.digest = key.digest();
+        key
+    }
+
+    fn digest(&self) -> u64 {
+        // Of a host's addresses the first stands for all.
+        let Key {
+            digest: _,
+            address,
+            host: _,
+            hbone,
+            accepted,
+            version,
+            bounds,
+            account,
+            tls,
+            keepalive,
+            client,
+        } = self;
+        let mut hasher = DefaultHasher::new();
+        (address, hbone, accepted, version, bounds, account, tls, keepalive, client).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Whether a request may have to wait for another one's connection.

@@ -194,15 +194,8 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
     });
     let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>(), vec(rate_limit(), 0..3));
     (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
-        |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits))| ServiceConfig {
-            key,
-            ports,
-            subsets,
-            security,
-            traffic,
-            telemetry,
-            rate_limits,
-            race_connections,
+        |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits))| {
+            ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits, race_connections }
         },
     )
 }
