@@ -162,7 +162,7 @@ async fn cni_19_a_steered_pod_that_is_let_go_is_as_it_was() -> Result<()> {
     }
     let leaves = json!({ "labels": { "istio.io/dataplane-mode": "none" } });
     pods.node.write("1", pods.pod.netns().path(), leaves)?;
-    pods.node.wait_for("1", "none").await?;
+    assert_eq!(pods.ztunnel.take_delete().await?, "1");
     assert_eq!(captured(&pods.pod)?, "");
     for name in switches {
         assert_eq!(pods.switch(name)?, "0", "{name}");
