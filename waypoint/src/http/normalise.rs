@@ -31,7 +31,7 @@ static OF_CONNECTIONS: [HeaderName; 7] = [
 ];
 
 /// What is known of a request before anything is done with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Kind {
     pub(crate) grpc: bool,
     /// It wants to speak WebSocket afterwards.
@@ -65,6 +65,9 @@ pub(crate) fn normalise(head: &mut Parts, kind: Kind) -> Result<(), Reply> {
     if head.method == Method::CONNECT {
         return Err(Reply::new(StatusCode::FORBIDDEN, "upgrade_failed"));
     }
+    if !is_understood(&head.headers) {
+        return Err(Reply::new(StatusCode::BAD_REQUEST, "unknown_transfer_encoding"));
+    }
     let host = find_host(head).ok_or_else(|| Reply::new(StatusCode::BAD_REQUEST, "missing_host_header"))?;
     let path = find_path(&head.uri)
         .ok_or_else(|| Reply::new(StatusCode::BAD_REQUEST, "path_normalization_failed"))?;
@@ -85,6 +88,14 @@ pub(crate) fn normalise(head: &mut Parts, kind: Kind) -> Result<(), Reply> {
         head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
     Ok(())
+}
+
+/// Whether the body has come in no encoding but the one that is taken off here. What came in more would reach
+/// a backend that does not hear of it.
+fn is_understood(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let first = codings.next();
+    first.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// The one host a request names. The request line counts before the header (RFC 9112 §3.2.2).

@@ -19,6 +19,18 @@ use crate::config::RequestLog;
 use crate::reporting::Reporting;
 use crate::tunnel::Tunnel;
 
+/// Counts what came in place of a request and could not be read, with the status it was answered, if it was.
+pub(super) fn unreadable(tunnel: &Tunnel, status: Option<StatusCode>) {
+    let flags = RequestFlags::DOWNSTREAM_PROTOCOL_ERROR;
+    let code = status.map_or(0, |status| status.as_u16());
+    open(tunnel, Kind::default()).close(RequestEnd { code, flags, ..RequestEnd::default() });
+}
+
+fn open(tunnel: &Tunnel, kind: Kind) -> RequestReport {
+    let service = tunnel.plan.service().map(|service| ServiceRef { key: service.key.clone() });
+    RequestReport::open(&tunnel.worker.http_metrics, &tunnel.request_source, service, kind.grpc)
+}
+
 /// One request and its response. Dropped before there is a status, the client went away.
 pub(crate) struct Exchange {
     /// Gone once it has been told.
@@ -37,9 +49,7 @@ impl Exchange {
         kind: Kind,
         reporting: Option<&Reporting>,
     ) -> Exchange {
-        let service = tunnel.plan.service().map(|service| ServiceRef { key: service.key.clone() });
-        let mut report =
-            RequestReport::open(&tunnel.worker.http_metrics, &tunnel.request_source, service, kind.grpc);
+        let mut report = open(tunnel, kind);
         let log = match tunnel.worker.settings.access_log {
             RequestLog::Never => None,
             RequestLog::Always(encoding) => Some(Arc::new(AccessLog { encoding, ..AccessLog::default() })),

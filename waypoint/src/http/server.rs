@@ -1,17 +1,19 @@
 //! HTTP on a client's connection, one request after the other or many at once.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_runtime::drain::DrainWatcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::answer;
+use super::{answer, report};
 use crate::detect::Protocol;
 use crate::tunnel::Tunnel;
 
@@ -33,6 +35,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let drain = tunnel.drain.clone();
+    let told_by = tunnel.clone();
     let respond = move |request| {
         let tunnel = tunnel.clone();
         async move { Ok::<_, Infallible>(answer(tunnel, request).await) }
@@ -61,7 +64,23 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a client's HTTP connection ended early");
+        if let Some(status) = answer_to_nonsense(&error) {
+            report::unreadable(&told_by, status);
+        }
     }
+}
+
+/// What hyper has answered to what was no request: a status, or nothing but an end where HTTP/2 has no other word for it.
+/// None if the connection ended for another reason.
+fn answer_to_nonsense(error: &hyper::Error) -> Option<Option<StatusCode>> {
+    if error.is_parse_too_large() {
+        return Some(Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+    }
+    if error.is_parse() {
+        return Some(Some(StatusCode::BAD_REQUEST));
+    }
+    let by_us = |error: &h2::Error| error.is_go_away() && error.is_library();
+    error.source()?.downcast_ref::<h2::Error>().is_some_and(by_us).then_some(None)
 }
 
 /// Drives a connection to its end, or to where a drain ends it.

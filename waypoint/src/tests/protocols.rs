@@ -134,7 +134,7 @@ async fn sec_a_backend_cannot_switch_protocols_unasked() {
     assert_eq!(client.get("/next").await.body, "fine");
 }
 
-async fn raw(mesh: &Mesh, port: u16, bytes: &[u8]) -> String {
+pub(super) async fn raw(mesh: &Mesh, port: u16, bytes: &[u8]) -> String {
     let mut stream = mesh.tunnel(mesh.target(port)).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();

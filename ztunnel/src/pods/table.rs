@@ -58,6 +58,8 @@ impl<H, P> Table<H, P> {
             entry.confirmed = true;
             return Ok(());
         }
+        // A namespace is one pod's: whoever is named last has it.
+        self.entries.retain(|other, entry| *other == uid || entry.known.inode != known.inode);
         // The predecessor's proxy is stopped first: both may want the same ports.
         let predecessor = self.entries.remove(&uid).map(|entry| (drop(entry.proxy), entry.known));
         let started = start(&known);

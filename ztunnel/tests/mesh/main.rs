@@ -5,6 +5,7 @@
 mod admin;
 mod carriage;
 mod dns;
+mod exhaustion;
 mod families;
 mod garbage;
 mod hbone;

@@ -299,10 +299,14 @@ impl World {
 
     /// Memory a ztunnel has in use.
     pub(crate) fn resident_kib(&self, node: u8) -> Result<u64> {
-        let process = self.nodes[usize::from(node) - 1].ztunnel.as_ref().context("not running")?;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.0.id()))?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(node)?))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
+    }
+
+    /// The process of a node's ztunnel.
+    pub(crate) fn pid(&self, node: u8) -> Result<u32> {
+        Ok(self.nodes[usize::from(node) - 1].ztunnel.as_ref().context("not running")?.0.id())
     }
 
     pub(crate) fn raw_log(&self, node: u8) -> String {

@@ -181,3 +181,18 @@ fn up_13_not_settled_before_the_first_snapshot() {
     node.table.end_snapshot().unwrap();
     assert!(node.table.is_settled(), "an empty node is ready");
 }
+
+#[test]
+fn cni_10_a_namespace_has_one_proxy_whoever_claims_it() {
+    let mut node = Node::new();
+    node.add("a", 7).unwrap();
+    node.add("other", 8).unwrap();
+    node.add("b", 7).unwrap();
+    assert_eq!(node.events.take(), ["start a/7", "start other/8", "stop a/7", "start b/7"]);
+    // What is said of the first from now on is about nobody.
+    node.table.keep(&id("a")).unwrap();
+    node.table.remove(&id("a"));
+    node.retry();
+    assert!(node.events.take().is_empty());
+    assert_eq!(node.table.len(), 2);
+}
