@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "istio/workload/workload.proto",
     "istio/security/authorization.proto",
     "istio/ca/ca.proto",
@@ -10,6 +10,7 @@ const FILES: [&str; 10] = [
     "envoy/service/discovery/v3/discovery.proto",
     "envoy/service/auth/v3/external_auth.proto",
     "google/rpc/status.proto",
+    "adit/waypoint/v1/session.proto",
     "adit/waypoint/v1/telemetry.proto",
     "adit/waypoint/v1/waypoint.proto",
     "opentelemetry/proto/collector/trace/v1/trace_service.proto",

@@ -11,6 +11,7 @@ use crate::consent::{self, Opinion};
 use crate::detect::{self, Protocol};
 use crate::http::normalise::{self, Kind};
 use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict, authority_of};
+use crate::session::Token;
 use crate::tokens::{self, TokenCheck};
 
 /// What is spoken, as far as these first bytes tell.
@@ -42,6 +43,11 @@ pub fn consent(answer: &[u8], headers: &mut HeaderMap) -> Option<Result<(), Stat
         }
         Opinion::Denial(denied) => Some(Err(denied.status)),
     }
+}
+
+/// A session as its client brings it, written again; none if it is none.
+pub fn session_token(text: &str) -> Option<String> {
+    Token::read(text).map(Token::write)
 }
 
 /// Makes a request uniform, or says with which status it is refused. Whether it asked for WebSocket comes back.

@@ -23,6 +23,7 @@ mod proxy_protocol;
 mod reports;
 mod resilience;
 mod routing;
+mod sessions;
 mod streams;
 mod tcp;
 mod traces;

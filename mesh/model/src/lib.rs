@@ -11,6 +11,7 @@ mod policy;
 mod route;
 mod security;
 mod service;
+mod session;
 mod stream;
 mod telemetry;
 mod traffic;
@@ -38,6 +39,7 @@ pub use service::{
     AppProtocol, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service,
     ServicePort, Visibility, WeightedWaypoint,
 };
+pub use session::{SessionCarrier, SessionPersistence};
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
 pub use telemetry::{
     AccessLog, CodeTest, Comparison, LabelChange, LabelSource, LogEncoding, LogFilter, MetricSettings,
