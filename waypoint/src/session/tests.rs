@@ -1,3 +1,5 @@
+//! Sessions by the clock, and what clients are told of them.
+
 use http::Request;
 
 use super::*;
