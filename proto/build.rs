@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "istio/workload/workload.proto",
     "istio/security/authorization.proto",
     "istio/ca/ca.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 14] = [
     "envoy/type/v3/ratelimit_unit.proto",
     "google/rpc/status.proto",
     "adit/waypoint/v1/rate_limit.proto",
+    "adit/waypoint/v1/session.proto",
     "adit/waypoint/v1/telemetry.proto",
     "adit/waypoint/v1/waypoint.proto",
     "opentelemetry/proto/collector/trace/v1/trace_service.proto",

@@ -327,6 +327,11 @@ fn redirect() -> routes::HttpRule {
 
 fn forward() -> routes::HttpRule {
     use routes::abort::Error;
+    let session = routes::SessionPersistence {
+        name: "sid".to_owned(),
+        idle_timeout: Some(Duration { seconds: 60, nanos: 0 }),
+        ..Default::default()
+    };
     let seconds = |seconds| Some(Duration { seconds, nanos: 5 });
     let backend = routes::Backend {
         service: "prod/reviews.prod.svc.cluster.local".to_owned(),
@@ -348,6 +353,7 @@ fn forward() -> routes::HttpRule {
     };
     routes::HttpRule {
         name: "rest".to_owned(),
+        session: Some(session),
         cors: Some(cors),
         request_headers: Some(routes::HeaderChange { set: vec![header], ..Default::default() }),
         rewrite: Some(routes::Rewrite {

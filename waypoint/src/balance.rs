@@ -1,5 +1,6 @@
 //! Which endpoint of a destination gets the next connection or attempt.
 
+mod bond;
 mod caller;
 mod cycle;
 mod draw;
@@ -28,7 +29,8 @@ use thiserror::Error;
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
 use crate::worker::Me;
-pub(crate) use caller::Caller;
+pub(crate) use bond::{bond_of, is_bound};
+pub(crate) use caller::{Caller, find_cookie};
 pub(crate) use group::LeftOut;
 pub(crate) use groups::{Groups, Lineups};
 pub(crate) use lineup::includes;

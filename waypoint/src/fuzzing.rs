@@ -13,6 +13,7 @@ use crate::http::normalise::{self, Kind};
 use crate::own_call::message_of;
 use crate::rate_limits;
 use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict, authority_of};
+use crate::session::Token;
 use crate::tokens::{self, TokenCheck};
 
 /// What is spoken, as far as these first bytes tell.
@@ -55,6 +56,11 @@ pub fn counted(answer: &[u8], limits: usize, headers: &mut HeaderMap) -> Option<
     answer.request.apply(headers);
     answer.response.apply(headers);
     Some(answer.counted.len())
+}
+
+/// A session as its client brings it, written again; none if it is none.
+pub fn session_token(text: &str) -> Option<String> {
+    Token::read(text).map(Token::write)
 }
 
 /// Makes a request uniform, or says with which status it is refused. Whether it asked for WebSocket comes back.

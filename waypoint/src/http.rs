@@ -38,6 +38,7 @@ use tokio::time::Instant;
 
 use crate::routes::{Action, Backend, PathMatched, Rule, ServiceRoutes, Subject, Verdict};
 use crate::security::Guards;
+use crate::session;
 use crate::tunnel::Tunnel;
 use crate::upstream::Answer;
 use attempts::Outgoing;
@@ -163,7 +164,10 @@ fn backend_of<'r>(
 ) -> Result<&'r Backend, Reply> {
     let broken = |details| Reply::new(StatusCode::INTERNAL_SERVER_ERROR, details);
     match &rule.action {
-        Action::Forward(backends) => Backend::choose(backends).ok_or_else(|| broken("cluster_not_found")),
+        Action::Forward(backends) => {
+            let backend = session::choose_backend(rule, backends, head, tunnel);
+            backend.ok_or_else(|| broken("cluster_not_found"))
+        }
         Action::Redirect(redirection) => Err(redirection.answer(head, matched, tunnel.target.port())),
         Action::Direct(direct) => {
             let status = StatusCode::from_u16(direct.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

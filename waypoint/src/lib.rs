@@ -24,6 +24,7 @@ mod reporting;
 mod routes;
 mod run;
 mod security;
+mod session;
 mod spans;
 mod stream;
 mod tcp;

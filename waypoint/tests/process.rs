@@ -103,6 +103,7 @@ fn teapot() -> ServiceConfig {
         fault: Fault::default(),
         mirrors: Vec::new(),
         cors: None,
+        session: None,
     };
     let port = PortConfig { http_rules: vec![rule], governed: true, ..PortConfig::default() };
     ServiceConfig {

@@ -19,6 +19,7 @@ mod round_trip;
 mod security;
 mod service;
 pub mod service_config;
+mod session;
 mod stream_rule;
 mod telemetry;
 mod traffic;

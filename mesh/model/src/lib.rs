@@ -12,6 +12,7 @@ mod rate_limit;
 mod route;
 mod security;
 mod service;
+mod session;
 mod stream;
 mod telemetry;
 mod traffic;
@@ -42,6 +43,7 @@ pub use service::{
     AppProtocol, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, RoutingScope, Service,
     ServicePort, Visibility, WeightedWaypoint,
 };
+pub use session::{SessionCarrier, SessionPersistence};
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
 pub use telemetry::{
     AccessLog, CodeTest, Comparison, LabelChange, LabelSource, LogEncoding, LogFilter, MetricSettings,

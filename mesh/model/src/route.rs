@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{NamespacedHostname, PortTraffic, RateLimit, Security, StreamRule, Telemetry, TrafficPolicy};
+use crate::{
+    NamespacedHostname, PortTraffic, RateLimit, Security, SessionPersistence, StreamRule, Telemetry,
+    TrafficPolicy,
+};
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +101,8 @@ pub struct HttpRule {
     pub mirrors: Vec<Mirror>,
     /// What pages of other origins may do, if they are told anything.
     pub cors: Option<Cors>,
+    /// How sessions are kept, if they are.
+    pub session: Option<SessionPersistence>,
 }
 
 /// Cross-origin resource sharing. Where `*` is among the methods or headers, all are allowed.

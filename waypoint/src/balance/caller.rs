@@ -11,6 +11,7 @@ use mesh_model::{HashCookie, HashKey};
 use xxhash_rust::xxh64::xxh64;
 
 use crate::routes::{Field, authority_of, find_query_param};
+use crate::session::Session;
 use crate::tunnel::Tunnel;
 
 /// What callers have in common whom one endpoint serves, compiled.
@@ -41,6 +42,8 @@ pub(crate) struct Caller<'r> {
     head: Option<&'r Parts>,
     /// The host that a connection asks for by TLS.
     server_name: Option<&'r str>,
+    /// The endpoint that its session is bound to.
+    bond: Option<u64>,
     /// The cookie it gets, and its value: the same for all attempts.
     cookie: Option<(Arc<HashCookie>, String)>,
 }
@@ -61,13 +64,22 @@ impl<'r> Caller<'r> {
         Caller { server_name, ..self }
     }
 
+    /// Bound to the endpoint of its session, if it has one.
+    pub(crate) fn bound_by(self, session: Option<&Session<'_>>) -> Caller<'r> {
+        Caller { bond: session.and_then(Session::bond), ..self }
+    }
+
+    pub(super) fn bond(&self) -> Option<u64> {
+        self.bond
+    }
+
     /// The authority that it wants, if it says one.
     pub(crate) fn authority(&self) -> Option<&'r str> {
         self.head.map(authority_of).or(self.server_name)
     }
 
     pub(super) fn new(source: IpAddr, head: Option<&'r Parts>) -> Caller<'r> {
-        Caller { source: source.to_canonical(), head, server_name: None, cookie: None }
+        Caller { source: source.to_canonical(), head, server_name: None, bond: None, cookie: None }
     }
 
     /// The hash of what the key asks for; none if there is nothing of that.
@@ -113,7 +125,7 @@ fn hash_of_ip(ip: IpAddr) -> u64 {
 }
 
 /// A cookie's value, without the quotes that may be around it; an empty one is as good as none.
-fn find_cookie<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
+pub(crate) fn find_cookie<'h>(head: &'h Parts, name: &str) -> Option<&'h str> {
     let lines = head.headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, _)| key.trim() == name)?;

@@ -1,9 +1,9 @@
 //! The endpoints of a scope, made ready to be chosen from: who comes into question, in which groups, by which
 //! table. Made once per change of what it is made of; a choice takes a look at a few of its entries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mesh_model::{
     AppProtocol, Choice, LoadBalancer, NamespacedHostname, Service, ServiceConfig, Subset, TrafficPolicy,
@@ -12,6 +12,7 @@ use mesh_model::{
 use mesh_state::{Endpoint, Snapshot, balance};
 use tokio::time::Instant;
 
+use super::bond;
 use super::caller::{Caller, Key};
 use super::draw::Draw;
 use super::group::{Group, Roll};
@@ -68,6 +69,8 @@ pub(super) struct Lineup {
     /// The best first.
     tiers: Vec<Tier>,
     shares: Draw,
+    /// Where the endpoints are that sessions are bound to; made when one asks.
+    bonds: OnceLock<HashMap<u64, (usize, usize)>>,
 }
 
 /// Endpoints that come into question alike.
@@ -127,6 +130,7 @@ impl Lineup {
             watch: detection.map(|it| Arc::new(Watch { group: group.clone(), detection: it.clone() })),
             tiers: drafts.into_values().map(|draft| Tier::new(draft, choice)).collect(),
             shares: Draw::new(&shares),
+            bonds: OnceLock::new(),
             group: group.clone(),
             epoch,
             stale_at,
@@ -146,6 +150,10 @@ impl Lineup {
         caller: &mut Caller<'_>,
         tried: &[SocketAddr],
     ) -> Option<(Arc<Endpoint>, OnItsWay)> {
+        let bound = caller.bond().and_then(|bond| self.find_bound(bond));
+        if let Some(host) = bound.filter(|host| !tried.contains(&host.endpoint.address)) {
+            return Some((host.endpoint.clone(), OnItsWay::to(&host.record, self.watch.as_ref())));
+        }
         let hash = self.key.as_ref().and_then(|key| caller.hash(key));
         // Another part of the hash than tables begin with: who is in a tier says nothing of a place in it.
         let number = hash.map_or_else(rand::random, |hash| hash.rotate_left(32));
@@ -157,6 +165,26 @@ impl Lineup {
             host = tiers.find_map(|tier| tier.pick_fresh(hash, tried)).unwrap_or(host);
         }
         Some((host.endpoint.clone(), OnItsWay::to(&host.record, self.watch.as_ref())))
+    }
+}
+
+impl Lineup {
+    /// Whether one of the endpoints has that number.
+    pub(super) fn is_bound(&self, bond: u64) -> bool {
+        self.find_bound(bond).is_some()
+    }
+
+    fn find_bound(&self, bond: u64) -> Option<&Host> {
+        let scope = &self.group.scope;
+        let bonds = self.bonds.get_or_init(|| {
+            let tiers = self.tiers.iter().enumerate();
+            let all = tiers
+                .flat_map(|(tier, it)| it.hosts.iter().enumerate().map(move |(at, host)| (tier, at, host)));
+            let of = |endpoint| bond::bond(&scope.service, scope.port, scope.subset.as_deref(), endpoint);
+            all.map(|(tier, at, host)| (of(&host.endpoint), (tier, at))).collect()
+        });
+        let (tier, at) = *bonds.get(&bond)?;
+        self.tiers.get(tier)?.hosts.get(at)
     }
 }
 

@@ -21,6 +21,7 @@ use super::version::version_for;
 use crate::balance::{Caller, Chosen, NoEndpoint, Outcome};
 use crate::outside::fetch_endpoint;
 use crate::routes::{Destination, Rule};
+use crate::session::Session;
 use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, Client, Hop, SendError, Terms, Version};
 
@@ -78,7 +79,8 @@ async fn attempts(
 ) -> Result<Answer, Reply> {
     let policy = &rule.retry;
     let terms = find_terms(tunnel, destination);
-    let mut caller = Caller::of_request(tunnel, &outgoing.head);
+    let session = Session::of(rule, &outgoing.head);
+    let mut caller = Caller::of_request(tunnel, &outgoing.head).bound_by(session.as_ref());
     // Counts the attempt that is on its way, if it is not the first.
     let mut retry = None;
     let mut tried: Vec<SocketAddr> = Vec::new();
@@ -110,7 +112,9 @@ async fn attempts(
         }
         if !worthwhile {
             if let Ok(answer) = &mut result {
-                caller.give_cookie(answer.response.headers_mut());
+                let headers = answer.response.headers_mut();
+                caller.give_cookie(headers);
+                session.iter().for_each(|session| session.tell(destination, &chosen.endpoint, headers));
             }
             return result.map_err(|SendError { failure, reason }| {
                 tracing::debug!(rule = %rule.name, ?failure, %reason, "no response from the backend");

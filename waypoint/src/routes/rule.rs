@@ -14,6 +14,7 @@ use rand::RngExt;
 use super::condition::{Condition, Subject};
 use super::pattern::PathMatched;
 use crate::http::{Cors, HeaderEdit, PathEdit, Redirection, RetryPolicy};
+use crate::session::Sessions;
 
 /// A compiled rule.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Rule {
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) retry: RetryPolicy,
     pub(crate) cors: Option<Cors>,
+    pub(crate) sessions: Option<Sessions>,
 }
 
 #[derive(Debug)]
@@ -121,6 +123,10 @@ impl Rule {
             attempt_timeout: rule.attempt_timeout.filter(|timeout| !timeout.is_zero()),
             retry: RetryPolicy::compile(&rule.retry),
             cors: rule.cors.as_ref().map(|cors| Cors::compile(cors, problems)),
+            sessions: rule
+                .session
+                .as_ref()
+                .and_then(|session| kept(Sessions::compile(session, &rule.name), problems)),
         }
     }
 
@@ -146,6 +152,7 @@ impl Rule {
             attempt_timeout: None,
             retry: RetryPolicy::compile(&Retry::default()),
             cors: None,
+            sessions: None,
         }
     }
 
@@ -186,6 +193,11 @@ impl Backend {
             request_headers: HeaderEdit::compile(&backend.request_headers, problems),
             response_headers: HeaderEdit::compile(&backend.response_headers, problems),
         }
+    }
+
+    /// Whether it has a share.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.weight > 0
     }
 
     /// One of the backends, by weight; none when none has any.

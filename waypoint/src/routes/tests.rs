@@ -39,6 +39,7 @@ fn rule(name: &str, matches: Vec<HttpMatch>) -> HttpRule {
         fault: mesh_model::Fault::default(),
         mirrors: Vec::new(),
         cors: None,
+        session: None,
     }
 }
 

@@ -90,6 +90,7 @@ pub(crate) fn rule(name: &str, backends: Vec<Backend>) -> HttpRule {
         fault: Fault::default(),
         mirrors: Vec::new(),
         cors: None,
+        session: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod backend;
 mod filters;
 mod matches;
+mod session;
 
 use std::time::Duration;
 
@@ -80,10 +81,7 @@ fn translate_rule(
         Some(redirect) => RuleAction::Redirect(redirect),
         None => RuleAction::Forward(Forward { backends: backend::all(cluster, name, rule, path, problems) }),
     };
-    if rule.session_persistence.is_some() {
-        let message = "session persistence is not honoured; requests are balanced as usual";
-        problems.push(Problem::unsupported(format!("{path}.sessionPersistence"), message));
-    }
+    let session = rule.session_persistence.as_ref().map(|it| session::translate(it, path, problems));
     let (request_timeout, attempt_timeout) = timeouts(rule.timeouts.as_ref(), path, problems);
     HttpRule {
         name: "".into(),
@@ -98,6 +96,7 @@ fn translate_rule(
         fault: Fault::default(),
         mirrors: filters.mirrors,
         cors: filters.cors,
+        session,
     }
 }
 

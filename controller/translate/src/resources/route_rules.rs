@@ -76,6 +76,7 @@ pub(super) fn for_consumers(routes: &[&Attached<'_>]) -> Vec<HttpRule> {
             fault: Fault::default(),
             mirrors: Vec::new(),
             cors: None,
+            session: None,
         });
     }
     rules

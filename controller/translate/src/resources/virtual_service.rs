@@ -136,6 +136,7 @@ fn translate_entry(
             None => Fault::default(),
         },
         mirrors: mirrors(context, entry, path, problems),
+        session: None,
         cors: entry
             .cors_policy
             .as_ref()

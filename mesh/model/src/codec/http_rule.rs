@@ -10,6 +10,7 @@ use super::cors;
 use super::duration::{decode as decode_duration, decode_timeout, encode as encode_duration};
 use super::field::{at, each, known, optional, or_empty, port, required};
 use super::http_match::{self, decode_header_change, decode_pattern, encode_header_change};
+use super::session;
 use crate::{
     Abort, AbortError, Backend, BackendTarget, Delay, DirectResponse, Fault, Forward, HttpRule, Mirror,
     PathChange, PerMillion, PortDerivation, Redirect, Retry, Rewrite, RuleAction,
@@ -38,6 +39,7 @@ pub(super) fn decode(wire: proto::HttpRule) -> Result<HttpRule, DecodeError> {
         fault: at("fault", decode_fault(wire.fault.unwrap_or_default()))?,
         mirrors: each("mirrors", wire.mirrors, decode_mirror)?,
         cors: at("cors", wire.cors.map(cors::decode).transpose())?,
+        session: at("session", wire.session.map(session::decode).transpose())?,
     })
 }
 
@@ -57,6 +59,7 @@ pub(super) fn encode(rule: &HttpRule) -> proto::HttpRule {
         fault: encode_fault(&rule.fault),
         mirrors: rule.mirrors.iter().map(encode_mirror).collect(),
         cors: rule.cors.as_ref().map(cors::encode),
+        session: rule.session.as_ref().map(session::encode_session),
         action: Some(match &rule.action {
             RuleAction::Forward(forward) => Action::Forward(encode_forward(forward)),
             RuleAction::Redirect(redirect) => Action::Redirect(encode_redirect(redirect)),

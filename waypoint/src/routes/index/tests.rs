@@ -61,6 +61,7 @@ fn routes(rules: Vec<Vec<HttpMatch>>) -> ServiceRoutes {
         fault: mesh_model::Fault::default(),
         mirrors: Vec::new(),
         cors: None,
+        session: None,
     };
     let http_rules = rules.into_iter().enumerate().map(rule).collect();
     let port = PortConfig { http_rules, governed: true, ..PortConfig::default() };

@@ -4,7 +4,9 @@ use gateway_api::experimental::grpcroutes::GrpcRouteSpec;
 use gateway_api::experimental::httproutes::{
     HttpRouteRules, HttpRouteRulesFilters, HttpRouteRulesMatches,
     HttpRouteRulesMatchesHeadersType as HeaderType, HttpRouteRulesMatchesPathType as PathType,
-    HttpRouteRulesMatchesQueryParamsType as QueryType, HttpRouteSpec,
+    HttpRouteRulesMatchesQueryParamsType as QueryType,
+    HttpRouteRulesSessionPersistenceCookieConfigLifetimeType as CookieLifetime,
+    HttpRouteRulesSessionPersistenceType as SessionType, HttpRouteSpec,
 };
 
 use super::Checks;
@@ -80,13 +82,36 @@ fn check_rule(rule: &HttpRouteRules, path: &str, checks: &mut Checks) {
         checks.fail(format!("{path}.retry.codes"), format!("{code} is not an error status; use 400 to 599"));
     }
     check_durations(rule, path, checks);
+    check_session(rule, path, checks);
+}
+
+fn check_session(rule: &HttpRouteRules, path: &str, checks: &mut Checks) {
+    let Some(session) = &rule.session_persistence else { return };
+    let path = format!("{path}.sessionPersistence");
+    let name = session.session_name.as_deref().unwrap_or_default();
+    if name.len() > 128 {
+        checks.fail(format!("{path}.sessionName"), "is too long; at most 128 characters are possible");
+    } else if !name.is_empty() {
+        checks.header_name(format!("{path}.sessionName"), name);
+    }
+    let Some(cookie) = &session.cookie_config else { return };
+    if session.r#type == Some(SessionType::Header) {
+        checks.fail(format!("{path}.cookieConfig"), "is for sessions of type Cookie");
+    }
+    let is_permanent = cookie.lifetime_type == Some(CookieLifetime::Permanent);
+    if is_permanent && session.absolute_timeout.is_none() {
+        checks.fail(format!("{path}.absoluteTimeout"), "is needed where the cookie is permanent");
+    }
 }
 
 fn check_durations(rule: &HttpRouteRules, path: &str, checks: &mut Checks) {
     let timeouts = rule.timeouts.as_ref();
+    let session = rule.session_persistence.as_ref();
     let durations = [
         ("timeouts.request", timeouts.and_then(|it| it.request.as_ref())),
         ("timeouts.backendRequest", timeouts.and_then(|it| it.backend_request.as_ref())),
+        ("sessionPersistence.absoluteTimeout", session.and_then(|it| it.absolute_timeout.as_ref())),
+        ("sessionPersistence.idleTimeout", session.and_then(|it| it.idle_timeout.as_ref())),
         ("retry.backoff", rule.retry.as_ref().and_then(|it| it.backoff.as_ref())),
     ];
     for (field, text) in durations {

@@ -14,7 +14,8 @@ use super::{duration, host, labels, name, text};
 use crate::{
     Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
     HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,
-    PortDerivation, Redirect, Retry, Rewrite, RuleAction, ServiceConfig, Subset, ValueMatch,
+    PortDerivation, Redirect, Retry, Rewrite, RuleAction, ServiceConfig, SessionCarrier, SessionPersistence,
+    Subset, ValueMatch,
 };
 
 fn share() -> impl Strategy<Value = PerMillion> {
@@ -160,27 +161,43 @@ fn cors() -> impl Strategy<Value = Cors> {
         })
 }
 
+fn session() -> impl Strategy<Value = SessionPersistence> {
+    let carrier = prop_oneof![Just(SessionCarrier::Cookie), Just(SessionCarrier::Header)];
+    (option::of(name()), carrier, option::of(duration()), option::of(duration()), any::<bool>()).prop_map(
+        |(name, carrier, absolute_timeout, idle_timeout, permanent)| SessionPersistence {
+            name,
+            carrier,
+            absolute_timeout,
+            idle_timeout,
+            permanent,
+        },
+    )
+}
+
 fn http_rule() -> impl Strategy<Value = HttpRule> {
     let mirror = (backend(), share()).prop_map(|(backend, share)| Mirror { backend, share });
     (
         (text(), vec(http_match(), 0..3), header_change(), header_change(), action()),
         (option::of(rewrite()), option::of(duration()), option::of(duration())),
-        (retry(), fault(), vec(mirror, 0..3), option::of(cors())),
+        (retry(), fault(), vec(mirror, 0..3), option::of(cors()), option::of(session())),
     )
         .prop_map(
-            |(rule, (rewrite, request_timeout, attempt_timeout), (retry, fault, mirrors, cors))| HttpRule {
-                name: rule.0,
-                matches: rule.1,
-                request_headers: rule.2,
-                response_headers: rule.3,
-                action: rule.4,
-                rewrite,
-                request_timeout,
-                attempt_timeout,
-                retry,
-                fault,
-                mirrors,
-                cors,
+            |(rule, (rewrite, request_timeout, attempt_timeout), (retry, fault, mirrors, cors, session))| {
+                HttpRule {
+                    name: rule.0,
+                    matches: rule.1,
+                    request_headers: rule.2,
+                    response_headers: rule.3,
+                    action: rule.4,
+                    rewrite,
+                    request_timeout,
+                    attempt_timeout,
+                    retry,
+                    fault,
+                    mirrors,
+                    cors,
+                    session,
+                }
             },
         )
 }
