@@ -109,8 +109,15 @@ struct Cached {
     config: Arc<ServiceConfig>,
     /// The state of the mesh in which it was right. Weak: it only tells whether a state is this one.
     seen: Weak<Snapshot>,
-    /// Few, and none where no policy speaks of a port or subset.
-    terms: Vec<(u16, Option<Arc<str>>, Option<Arc<Terms>>)>,
+    /// Few.
+    parts: Vec<Part>,
+}
+
+/// A port, or a subset there, and its terms; none where no policy speaks of it.
+struct Part {
+    port: u16,
+    subset: Option<Arc<str>>,
+    terms: Option<Arc<Terms>>,
 }
 
 impl TermsCache {
@@ -126,9 +133,9 @@ impl TermsCache {
             self.renew(&mut services, &reader.snapshot(), service)?;
         }
         let cached = services.get_mut(service)?;
-        let known = cached.terms.iter().find(|(known, part, _)| known == port && part == subset);
-        if let Some((_, _, terms)) = known {
-            return terms.clone();
+        let known = cached.parts.iter().find(|part| part.port == *port && part.subset == *subset);
+        if let Some(known) = known {
+            return known.terms.clone();
         }
         let config = &cached.config;
         let part = subset.as_ref().and_then(|name| config.subsets.iter().find(|part| part.name == *name));
@@ -136,7 +143,7 @@ impl TermsCache {
             let account = Account { service: service.clone(), port: *port, subset: subset.clone() };
             Arc::new(Terms::compile(policy, account, &self.ledger, self.profile))
         });
-        cached.terms.push((*port, subset.clone(), terms.clone()));
+        cached.parts.push(Part { port: *port, subset: subset.clone(), terms: terms.clone() });
         terms
     }
 
@@ -155,7 +162,7 @@ impl TermsCache {
                 if services.len() >= MOST_CACHED && !services.contains_key(service) {
                     services.clear();
                 }
-                services.insert(service.clone(), Cached { config, seen, terms: Vec::new() });
+                services.insert(service.clone(), Cached { config, seen, parts: Vec::new() });
             }
         }
         Some(())
