@@ -1,6 +1,6 @@
 //! What a waypoint is told from outside, all of it by environment variables.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mesh_identity::Profile;
@@ -33,6 +33,9 @@ pub struct Config {
     pub certificate_ttl: Duration,
     /// Where it listens.
     pub ports: Ports,
+    /// Where the ztunnel in front of a sandwiched waypoint hands connections over, each begun by a PROXY header
+    /// (`PROXY_PROTOCOL_ADDRESS`); nowhere if nobody says. Whoever can connect there is believed.
+    pub proxy_protocol: Option<SocketAddr>,
     /// Threads that carry connections (`WAYPOINT_WORKER_THREADS`).
     pub worker_threads: usize,
     /// How long connections may take to end when it does (UP-07).
@@ -139,6 +142,7 @@ impl Config {
             token: env::text("AUTH_TOKEN", "./var/run/secrets/tokens/istio-token"),
             certificate_ttl: env::duration("SECRET_TTL", Duration::from_secs(24 * 3600))?,
             ports: Ports::default(),
+            proxy_protocol: address("PROXY_PROTOCOL_ADDRESS")?,
             worker_threads: worker_threads()?,
             drain_deadline: shutdown::drain_deadline()?,
             detection_patience: env::duration("PROTOCOL_DETECTION_TIMEOUT", Duration::from_secs(5))?,
@@ -173,6 +177,13 @@ fn required(name: &str) -> Result<String, InvalidEnv> {
 
 fn expected(name: &str, expected: &str) -> InvalidEnv {
     InvalidEnv { name: name.to_owned(), value: env::text(name, ""), expected: expected.to_owned() }
+}
+
+fn address(name: &str) -> Result<Option<SocketAddr>, InvalidEnv> {
+    let text = env::find_text(name);
+    let parsed = text
+        .map(|text| text.parse().map_err(|_| expected(name, "an address and a port, as 127.0.0.1:15088")));
+    parsed.transpose()
 }
 
 fn server(kind: &str, address: String) -> Server {

@@ -127,7 +127,8 @@ impl Authorizer {
         request: Request<RequestBody<hyper::body::Incoming>>,
     ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), NoOpinion> {
         // By TLS it is asked under its own name, whatever the request's host.
-        let hop = Hop { endpoint: &chosen.endpoint, terms, client: Client::of(tunnel), authority: None };
+        let (client, open) = (Client::of(tunnel), tunnel.open);
+        let hop = Hop { endpoint: &chosen.endpoint, terms, client, authority: None, open };
         let sent = tunnel.worker.pool.send(&hop, version, request).await;
         on_its_way.tell(Outcome::of(&sent));
         // The lease is held until all has been read: only then the connection can be used again.

@@ -79,12 +79,13 @@ async fn carry_out(
     request_id::ensure(&mut head.headers);
     // Found once, so that a request is routed and reported by what it was judged by.
     let guards = Guards::find(&tunnel);
-    let mut exchange = Exchange::begin(&tunnel, &mut head, kind, guards.as_ref().map(Guards::reporting));
+    let mut exchange = Exchange::begin(&tunnel, &mut head, kind, guards.as_deref().map(Guards::reporting));
     let body = BodySource::new(body, exchange.received());
 
+    // Awaited where it is made: what has a name first is copied for every request.
     let routed = async {
         normalise::normalise(&mut head, kind)?;
-        let guards = guards.as_ref().ok_or_else(authorize::not_configured)?;
+        let guards = guards.as_deref().ok_or_else(authorize::not_configured)?;
         let consent = consent::obtain(&tunnel, guards, (&mut head, &body, kind), edits).await?;
         let permit = authorize::authorize(&tunnel, guards, &mut head, consent)?;
         let (rule, matched) = route(&tunnel, guards.routes(), &head)?;
@@ -96,8 +97,9 @@ async fn carry_out(
         exchange.flag(fault.flags());
         fault.inject().await?;
         Ok::<_, Reply>((rule, matched, permit))
-    };
-    let (rule, matched, permit) = match routed.await {
+    }
+    .await;
+    let (rule, matched, permit) = match routed {
         Ok(routed) => routed,
         Err(reply) => return reply::respond(reply, kind, None, exchange),
     };
@@ -112,8 +114,9 @@ async fn carry_out(
         let to = (&*rule, &backend.destination);
         let answer = attempts::run(permit, &tunnel, to, &outgoing, &mut exchange, deadline).await?;
         Ok::<_, Reply>((answer, backend))
-    };
-    match forwarded.await {
+    }
+    .await;
+    match forwarded {
         Ok((answer, backend)) => {
             let upstream_time = begin.elapsed();
             let changed = change_response(&rule, backend, answer, kind, upstream_time);

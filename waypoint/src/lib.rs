@@ -12,6 +12,7 @@ mod dump;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handed;
 mod http;
 mod names;
 mod outside;

@@ -20,7 +20,8 @@ pub(crate) async fn fetch_endpoint(
     tried: &[SocketAddr],
 ) -> Result<(Chosen, OnItsWay), NoEndpoint> {
     match choose(tunnel, destination, caller, tried) {
-        Err(none) => Ok((fetch(tunnel, destination, tried, none).await?, OnItsWay::default())),
+        // Most endpoints are known, and all requests would carry the room that looking up takes.
+        Err(none) => Ok((Box::pin(fetch(tunnel, destination, tried, none)).await?, OnItsWay::default())),
         chosen => chosen,
     }
 }

@@ -24,6 +24,7 @@ use crate::admin::Admin;
 use crate::balance::Groups;
 use crate::config::Config;
 use crate::control::{certificate_store, follow_controller, hold_until_certified, node_id};
+use crate::handed;
 use crate::names::Names;
 use crate::upstream::Ledger;
 use crate::worker::{self, Common, Me, Settings, Worker};
@@ -80,6 +81,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
             gateway: WaypointKey::new(config.own.namespace.as_str(), config.own.gateway.as_str()),
             node_id: node_id(&config.own),
             cluster_id: config.place.cluster_id.clone(),
+            sandwiched: config.proxy_protocol.is_some(),
         },
         settings: settings(&config),
         reader: reader.clone(),
@@ -92,7 +94,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         groups: Groups::new(OutlierMetrics::new(&registry)),
         span_metrics: SpanMetrics::new(&registry),
     };
-    start_workers(workers, &common, config.ports.hbone, &draining).context("cannot take HBONE")?;
+    start_workers(workers, &common, &config, &draining).context("cannot take connections")?;
     drop(draining);
 
     // The servers answer until the very end, so that one can watch the drain.
@@ -118,19 +120,33 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Opens one listener per worker on the same port, or none (UP-09).
-fn start_workers(workers: &[Handle], common: &Common, port: u16, drain: &DrainWatcher) -> io::Result<()> {
+/// Opens the listeners of each worker on the same ports, or none (UP-09).
+fn start_workers(
+    workers: &[Handle],
+    common: &Common,
+    config: &Config,
+    drain: &DrainWatcher,
+) -> io::Result<()> {
     let shared = SocketOptions { reuse_port: true, ..SocketOptions::plain() };
-    let listeners = workers.iter().map(|_| listen_anywhere(port, &shared)).collect::<io::Result<Vec<_>>>()?;
-    for (runtime, listener) in workers.iter().zip(listeners) {
+    let open = || {
+        let handed = config.proxy_protocol.map(|address| listen_tcp(address, &shared)).transpose()?;
+        Ok((listen_anywhere(config.ports.hbone, &shared)?, handed))
+    };
+    let listeners = workers.iter().map(|_| open()).collect::<io::Result<Vec<_>>>()?;
+    for (runtime, (hbone, handed)) in workers.iter().zip(listeners) {
         let (common, drain) = (common.clone(), drain.clone());
         runtime.spawn(async move {
-            match TcpListener::from_std(listener) {
-                Ok(listener) => {
+            let opened = TcpListener::from_std(hbone)
+                .and_then(|hbone| Ok((hbone, handed.map(TcpListener::from_std).transpose()?)));
+            match opened {
+                Ok((hbone, handed)) => {
                     let worker = Arc::new(Worker::new(common, &drain));
-                    worker::accept(worker, listener, drain).await;
+                    if let Some(handed) = handed {
+                        tokio::spawn(handed::accept(worker.clone(), handed, drain.clone()));
+                    }
+                    worker::accept(worker, hbone, drain).await;
                 }
-                Err(error) => tracing::error!(%error, "a worker cannot use its listener"),
+                Err(error) => tracing::error!(%error, "a worker cannot use its listeners"),
             }
         });
     }

@@ -1,16 +1,20 @@
 //! What may be asked of a service, and through this waypoint: made ready once per change, found for every tunnel.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use mesh_authz::{Connection, asks_for_sni};
-use mesh_model::{RequestPolicy, Security, WaypointConfig};
+use mesh_model::{NamespacedHostname, RequestPolicy, Security, WaypointConfig};
+use mesh_state::Snapshot;
 
 use crate::consent::Authorizer;
 use crate::reporting::Reporting;
 use crate::routes::ServiceRoutes;
 use crate::tokens::TokenCheck;
 use crate::tunnel::Tunnel;
+
+/// More services than a waypoint serves; past it, what was found is found anew.
+const MOST_CACHED: usize = 10_000;
 
 /// Policies and token rules with one target.
 #[derive(Debug)]
@@ -49,13 +53,40 @@ impl WaypointGuard {
     }
 }
 
-/// The guard of the whole waypoint. The configuration itself says whether it is still the right one.
-#[derive(Debug, Default)]
-pub(crate) struct GuardCache(Mutex<Option<(Arc<WaypointConfig>, Arc<WaypointGuard>)>>);
+/// What guards the waypoint and its services, as one worker has found it last.
+#[derive(Default)]
+pub(crate) struct GuardCache {
+    /// The guard of the whole waypoint. The configuration itself says whether it is still the right one.
+    waypoint: Mutex<Option<(Arc<WaypointConfig>, Arc<WaypointGuard>)>>,
+    found: Mutex<Found>,
+}
+
+/// Guards, and the state of the mesh in which they were right. Weak: it only tells whether a state is this one.
+type Seen = (Weak<Snapshot>, Arc<Guards>);
+
+#[derive(Default)]
+struct Found {
+    of_services: HashMap<NamespacedHostname, Seen>,
+    /// The same for all that are addressed by themselves.
+    of_workloads: Option<Seen>,
+}
+
+impl Found {
+    fn keep(&mut self, service: Option<&NamespacedHostname>, seen: Seen) {
+        let Some(key) = service else {
+            self.of_workloads = Some(seen);
+            return;
+        };
+        if self.of_services.len() >= MOST_CACHED {
+            self.of_services.clear();
+        }
+        self.of_services.insert(key.clone(), seen);
+    }
+}
 
 impl GuardCache {
     fn find(&self, config: &Arc<WaypointConfig>) -> Arc<WaypointGuard> {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cached = self.waypoint.lock().unwrap_or_else(PoisonError::into_inner);
         match &*cached {
             Some((known, guard)) if Arc::ptr_eq(known, config) => guard.clone(),
             _ => {
@@ -76,9 +107,27 @@ pub(crate) struct Guards {
 impl Guards {
     /// Those of a tunnel now; none while the controller has not told what holds for this waypoint. What nobody has
     /// judged must not pass.
-    pub(crate) fn find(tunnel: &Tunnel) -> Option<Guards> {
+    pub(crate) fn find(tunnel: &Tunnel) -> Option<Arc<Guards>> {
+        let (reader, cache) = (&tunnel.worker.reader, &tunnel.worker.guards);
+        let service = tunnel.plan.service().map(|service| &service.key);
+        let mut known = cache.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = match service {
+            Some(key) => known.of_services.get(key),
+            None => known.of_workloads.as_ref(),
+        };
+        if let Some((seen, guards)) = found
+            && reader.is_current(seen)
+        {
+            return Some(guards.clone());
+        }
+        let snapshot = reader.snapshot();
+        let guards = Arc::new(Guards::find_in(&snapshot, tunnel)?);
+        known.keep(service, (Arc::downgrade(&snapshot), guards.clone()));
+        Some(guards)
+    }
+
+    fn find_in(snapshot: &Snapshot, tunnel: &Tunnel) -> Option<Guards> {
         let worker = &tunnel.worker;
-        let snapshot = worker.reader.snapshot();
         let config = snapshot.waypoint_config(&worker.me.gateway)?;
         let service = tunnel.plan.service().and_then(|service| snapshot.service_config(&service.key));
         Some(Guards {

@@ -106,6 +106,7 @@ async fn connect(tunnel: &Tunnel, destination: &Destination, _permit: &Permit) -
             terms: terms.as_ref(),
             client: Client::of(tunnel),
             authority: None,
+            open: tunnel.open,
         };
         match tunnel.worker.upstream.connect(&hop, None, Some(client.clone())).await {
             Ok(wire) => {

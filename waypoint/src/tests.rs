@@ -11,6 +11,7 @@ pub(crate) mod samples;
 mod affinity;
 mod authorization;
 mod balancing;
+mod handed;
 mod limits;
 mod localities;
 mod mirrors;

@@ -10,6 +10,7 @@ use mesh_runtime::drain::DrainWatcher;
 use mesh_state::Snapshot;
 use mesh_telemetry::{Direction, Party, RequestSource, Security, early_denial};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::detect::{Protocol, detect};
 use crate::plan::{Plan, Refusal};
@@ -38,6 +39,8 @@ pub(crate) struct Tunnel {
     pub(crate) plan: Plan,
     /// Takes the requests that no rule governs.
     pub(crate) straight: Arc<Rule>,
+    /// It came in the open: what follows from it goes on in the open too, for the ztunnel in front to tunnel it.
+    pub(crate) open: bool,
 }
 
 /// Who opened a tunnel, and over which connection.
@@ -45,6 +48,8 @@ pub(crate) struct Tunnel {
 pub(crate) struct Downstream {
     pub(crate) address: SocketAddr,
     pub(crate) identity: Identity,
+    /// The tunnel has ended at the ztunnel in front.
+    pub(crate) open: bool,
 }
 
 /// Takes one request for a tunnel, and whatever comes through it.
@@ -58,15 +63,37 @@ pub(crate) async fn handle(
         Ok(tunnel) => Arc::new(tunnel),
         Err(status) => return incoming.refuse(status),
     };
-    let patience = match tunnel.plan.app_protocol() {
-        // Nobody waits for the client here: the server may be the first to speak (CAP-06).
-        AppProtocol::Tcp | AppProtocol::Tls => return stream::accept(&tunnel, incoming).await,
-        AppProtocol::Unknown => tunnel.worker.settings.detection_patience,
-        AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => HTTP_PATIENCE,
-    };
+    // Nobody waits for the client there: the server may be the first to speak (CAP-06).
+    let Some(patience) = patience_with(&tunnel) else { return stream::accept(&tunnel, incoming).await };
     // Fails only when the client has given up.
     if let Ok(stream) = incoming.accept(&[]) {
         detect_and_serve(tunnel, stream, patience).await;
+    }
+}
+
+/// Takes a connection that has come without a tunnel, from somebody who is to be believed.
+pub(crate) async fn handle_open(
+    worker: Arc<Worker>,
+    downstream: Downstream,
+    drain: DrainWatcher,
+    target: SocketAddr,
+    stream: TcpStream,
+) {
+    // Nobody is there who could be told the status: dropped, the connection is closed.
+    let Ok(tunnel) = Tunnel::plan(worker, downstream, drain, &Target::Address(target)).await else { return };
+    let tunnel = Arc::new(tunnel);
+    match patience_with(&tunnel) {
+        None => stream::carry(&tunnel, stream).await,
+        Some(patience) => detect_and_serve(tunnel, stream, patience).await,
+    }
+}
+
+/// How long to wait until it is clear what the client speaks; none where that does not matter.
+fn patience_with(tunnel: &Tunnel) -> Option<Duration> {
+    match tunnel.plan.app_protocol() {
+        AppProtocol::Tcp | AppProtocol::Tls => None,
+        AppProtocol::Unknown => Some(tunnel.worker.settings.detection_patience),
+        AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => Some(HTTP_PATIENCE),
     }
 }
 
@@ -135,6 +162,7 @@ impl Tunnel {
             target,
             plan,
             straight,
+            open: downstream.open,
         })
     }
 

@@ -19,7 +19,7 @@ use mesh_hbone::{
     ConnectError, ConnectRequest, DialError, Pool, PoolKey, Settings, Target, TlsStream, TunnelStream,
 };
 use mesh_identity::{OriginationError, Store};
-use mesh_model::{ProxyProtocolVersion, TunnelProtocol};
+use mesh_model::ProxyProtocolVersion;
 use mesh_net::proxy_protocol::{header_v1, header_v2};
 use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_state::Reader;
@@ -99,16 +99,12 @@ impl Upstream {
         forwarded: Option<String>,
     ) -> Result<Wire, OpenError> {
         let address = hop.endpoint.address;
-        let mut wire = match hop.endpoint.tunnel {
-            TunnelProtocol::Hbone => Wire::from(self.tunnel(hop, forwarded).await?),
-            TunnelProtocol::Tcp => {
-                let options = hop.terms.map_or_else(SocketOptions::plain, |terms| terms.socket_options());
-                Wire::from(
-                    connect_tcp(address, &options, hop.connect_timeout())
-                        .await
-                        .map_err(ConnectError::from)?,
-                )
-            }
+        let mut wire = if hop.is_tunnelled() {
+            Wire::from(self.tunnel(hop, forwarded).await?)
+        } else {
+            let options = hop.terms.map_or_else(SocketOptions::plain, |terms| terms.socket_options());
+            let connected = connect_tcp(address, &options, hop.connect_timeout()).await;
+            Wire::from(connected.map_err(ConnectError::from)?)
         };
         let Some(terms) = hop.terms else { return Ok(wire) };
         if let Some(version) = terms.proxy_protocol {

@@ -44,6 +44,8 @@ pub(crate) struct Me {
     /// What it is called among proxies.
     pub(crate) node_id: String,
     pub(crate) cluster_id: String,
+    /// A ztunnel is in front, and takes what goes out.
+    pub(crate) sandwiched: bool,
 }
 
 /// How this waypoint behaves.
@@ -152,6 +154,17 @@ impl Worker {
 
 /// Accepts connections until the drain starts.
 pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, drain: DrainWatcher) {
+    accept_each(listener, drain, |stream, drain| serve(worker.clone(), stream, drain)).await;
+}
+
+/// Accepts connections until the drain starts, each served by itself.
+pub(crate) async fn accept_each<F>(
+    listener: TcpListener,
+    drain: DrainWatcher,
+    serve: impl Fn(TcpStream, DrainWatcher) -> F,
+) where
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
     let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         let accepted = async {
@@ -165,9 +178,9 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: TcpListener, drain: Dr
         };
         match accepted {
             Ok((stream, address)) => {
-                let (worker, drain) = (worker.clone(), drain.clone());
+                let serving = serve(stream, drain.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = serve(worker, stream, drain).await {
+                    if let Err(error) = serving.await {
                         tracing::debug!(downstream = %address, error, "a connection ended early");
                     }
                     drop(slot);
@@ -194,7 +207,7 @@ async fn serve(worker: Arc<Worker>, stream: TcpStream, drain: DrainWatcher) -> R
         _ = drain.signaled() => return Ok(()),
     };
     let tls = tls.map_err(|error| describe(&error))?;
-    let downstream = Downstream { address, identity: tls.peer_identity().clone() };
+    let downstream = Downstream { address, identity: tls.peer_identity().clone(), open: false };
     let handler = {
         let drain = drain.clone();
         move |incoming| tunnel::handle(worker.clone(), downstream.clone(), drain.clone(), incoming)

@@ -154,6 +154,7 @@ fn config(controller: &TestController, ports: Ports) -> Config {
         token: "shop.waypoint".to_owned(),
         certificate_ttl: Duration::from_secs(3600),
         ports,
+        proxy_protocol: None,
         worker_threads: 2,
         drain_deadline: Duration::from_secs(5),
         detection_patience: Duration::from_secs(5),

@@ -1,6 +1,6 @@
 //! The side of everyone who only looks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -27,6 +27,12 @@ impl Reader {
     /// What is known now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.current.load_full()
+    }
+
+    /// Whether a state is still what is known now. It leaves the snapshot alone, so that threads that ask all the
+    /// time do not get into each other's way.
+    pub fn is_current(&self, seen: &Weak<Snapshot>) -> bool {
+        Weak::as_ptr(seen) == Arc::as_ptr(&self.shared.current.load())
     }
 
     /// Changes whenever the policies that apply to some workload may have changed.

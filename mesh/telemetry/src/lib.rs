@@ -13,6 +13,7 @@ mod metric_changes;
 mod outlier_metrics;
 mod overflow;
 mod party;
+mod prepared;
 mod process;
 mod registry;
 mod request;

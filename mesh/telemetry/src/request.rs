@@ -9,22 +9,42 @@ use mesh_model::{AccessLog, RequestMetric};
 use crate::http_metrics::Counted;
 use crate::labels::{HttpLabels, Side};
 use crate::metric_changes::LabelHeaders;
+use crate::prepared::{Ingredients, Prepared};
 use crate::{
     HttpMetrics, MetricChanges, OpenSpan, Party, RequestDetails, RequestFlags, Security, ServiceRef,
 };
 
 /// Where requests come from; the same for all requests of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct RequestSource {
     party: Party,
     side: Side,
     security: Security,
+    prepared: Prepared,
 }
 
 impl RequestSource {
     /// A client, as far as it is known.
     pub fn new(source: &Party, security: Security) -> Self {
-        RequestSource { party: source.clone(), side: Side::new(source), security }
+        RequestSource {
+            party: source.clone(),
+            side: Side::new(source),
+            security,
+            prepared: Prepared::default(),
+        }
+    }
+
+    fn labels(&self, request: &Ingredients) -> HttpLabels {
+        HttpLabels {
+            source: self.side.clone(),
+            destination: Side::new(&request.destination),
+            service: request.service.clone(),
+            protocol: if request.grpc { "grpc" } else { "http" },
+            code: request.code,
+            grpc_status: request.grpc_status,
+            flags: request.flags,
+            security: self.security,
+        }
     }
 }
 
@@ -34,12 +54,12 @@ pub struct RequestReport {
     metrics: Arc<HttpMetrics>,
     source: Arc<RequestSource>,
     service: Option<ServiceRef>,
-    destination: Side,
+    destination: Party,
     grpc: bool,
     /// What all of the following need.
     details: Option<Box<RequestDetails>>,
     log: Option<Arc<AccessLog>>,
-    span: Option<Box<(OpenSpan, Party)>>,
+    span: Option<Box<OpenSpan>>,
     changes: Option<(Arc<MetricChanges>, LabelHeaders)>,
     opened: Instant,
     closed: bool,
@@ -72,7 +92,7 @@ impl RequestReport {
             metrics: metrics.clone(),
             source: source.clone(),
             service,
-            destination: Side::default(),
+            destination: Party::default(),
             grpc,
             details: None,
             log: None,
@@ -95,7 +115,7 @@ impl RequestReport {
 
     /// Ends a span when the request ends.
     pub fn trace_as(&mut self, span: OpenSpan) {
-        self.span = Some(Box::new((span, Party::default())));
+        self.span = Some(Box::new(span));
     }
 
     /// Counts the request, which has these headers, in another way than usual.
@@ -111,10 +131,7 @@ impl RequestReport {
 
     /// The endpoint that got the request, the last one if there were several.
     pub fn set_destination(&mut self, destination: &Party) {
-        self.destination = Side::new(destination);
-        if let Some(span) = &mut self.span {
-            span.1 = destination.clone();
-        }
+        self.destination = destination.clone();
     }
 
     /// How long the request has taken so far.
@@ -130,36 +147,36 @@ impl RequestReport {
     fn finish(&mut self, end: RequestEnd) {
         self.closed = true;
         let duration = self.opened.elapsed();
-        self.count(&end, duration);
+        let destination = std::mem::take(&mut self.destination);
+        self.count(&end, duration, destination.clone());
         let Some(details) = self.details.take() else { return };
         if let Some(log) = self.log.take().filter(|log| log.filter.includes(end.code)) {
             details.write(log.encoding, &end, duration);
         }
         if let Some(span) = self.span.take() {
-            let (span, destination) = *span;
             // What a backend calls its gRPC status means something for gRPC alone.
             let end = RequestEnd { grpc_status: end.grpc_status.filter(|_| self.grpc), ..end };
-            span.close(&details, &end, duration, (&self.source.party, &destination));
+            (*span).close(&details, &end, duration, (&self.source.party, &destination));
         }
     }
 
-    fn count(&mut self, end: &RequestEnd, duration: Duration) {
-        let labels = HttpLabels {
-            source: self.source.side.clone(),
-            destination: std::mem::take(&mut self.destination),
+    fn count(&mut self, end: &RequestEnd, duration: Duration, destination: Party) {
+        let request = Ingredients {
+            destination,
             service: self.service.take(),
-            protocol: if self.grpc { "grpc" } else { "http" },
+            grpc: self.grpc,
             code: end.code,
             grpc_status: end.grpc_status.filter(|_| self.grpc).map(known_grpc_status),
             flags: end.flags,
-            security: self.source.security,
         };
         let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let counted = Counted { milliseconds, received: end.received, sent: end.sent };
         if let Some((changes, headers)) = self.changes.take() {
+            let labels = self.source.labels(&request);
             return changes.count(&self.metrics, labels, (self.details.as_deref(), &headers), counted);
         }
-        let (_, values) = self.metrics.requests.of(labels);
+        let look_up = |request: &Ingredients| self.metrics.requests.of(self.source.labels(request)).1;
+        let values = self.source.prepared.of(request, look_up);
         RequestMetric::ALL.into_iter().for_each(|metric| values.count(metric, counted));
     }
 }

@@ -139,8 +139,7 @@ impl Lineups {
 
 impl Cached {
     fn renew(&mut self, reader: &Reader, me: &Uid) -> Option<Arc<Lineup>> {
-        let is_seen = Weak::as_ptr(&self.seen) == Arc::as_ptr(&reader.snapshot());
-        if !is_seen || !self.lineup.is_current() {
+        if !reader.is_current(&self.seen) || !self.lineup.is_current() {
             (self.lineup, self.seen) = self.slot.fetch_lineup(reader, me)?;
         }
         Some(self.lineup.clone())

@@ -25,7 +25,7 @@ use crate::tunnel::Tunnel;
 use crate::upstream::{Answer, Client, Hop, SendError, Terms, Version};
 
 const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
-const ATTEMPT_COUNT: &str = "x-envoy-attempt-count";
+const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
 /// A request as it goes to the backend.
 pub(crate) struct Outgoing {
@@ -48,16 +48,18 @@ pub(crate) async fn run(
     exchange: &mut Exchange,
     deadline: Option<Instant>,
 ) -> Result<Answer, Reply> {
-    let attempts = attempts(tunnel, rule, destination, outgoing, exchange);
+    // Awaited where it is made, here and below: what has a name first is copied for every request.
     let answer = match deadline {
-        None => attempts.await?,
-        Some(deadline) => match timeout_at(deadline, attempts).await {
-            Ok(result) => result?,
-            Err(_) => {
-                exchange.heard(Some(Outcome::TimedOut));
-                return Err(reply_for(Failure::Timeout, "response_timeout"));
+        None => attempts(tunnel, rule, destination, outgoing, exchange).await?,
+        Some(deadline) => {
+            match timeout_at(deadline, attempts(tunnel, rule, destination, outgoing, exchange)).await {
+                Ok(result) => result?,
+                Err(_) => {
+                    exchange.heard(Some(Outcome::TimedOut));
+                    return Err(reply_for(Failure::Timeout, "response_timeout"));
+                }
             }
-        },
+        }
     };
     if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && !outgoing.kind.websocket {
         // Nobody asked for that, and nobody could speak it.
@@ -139,10 +141,10 @@ async fn attempt(
         reason: "the request's host is no authority".into(),
     })?;
     let hop = hop_for(tunnel, (chosen, terms), &outgoing.head);
-    let sending = tunnel.worker.pool.send(&hop, version, request);
+    let pool = &tunnel.worker.pool;
     match rule.attempt_timeout {
-        None => sending.await,
-        Some(limit) => timeout(limit, sending).await.unwrap_or_else(|_| {
+        None => pool.send(&hop, version, request).await,
+        Some(limit) => timeout(limit, pool.send(&hop, version, request)).await.unwrap_or_else(|_| {
             let reason = format!("no response within {limit:?}");
             Err(SendError { failure: Failure::Timeout, reason })
         }),
@@ -151,7 +153,7 @@ async fn attempt(
 
 /// How the endpoints of a destination are spoken to, if anything is said of that.
 pub(crate) fn find_terms(tunnel: &Tunnel, destination: &Destination) -> Option<Arc<Terms>> {
-    tunnel.worker.terms.find(&tunnel.worker.reader.snapshot(), destination)
+    tunnel.worker.terms.find(&tunnel.worker.reader, destination)
 }
 
 /// An endpoint as a request gets there.
@@ -165,6 +167,7 @@ pub(crate) fn hop_for<'a>(
         terms,
         client: Client::of(tunnel),
         authority: head.headers.get(HOST).and_then(|host| host.to_str().ok()),
+        open: tunnel.open,
     }
 }
 

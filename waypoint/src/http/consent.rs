@@ -36,7 +36,8 @@ pub(super) async fn obtain(
             let subject = Subject { tunnel, head: Some(head), body, sni: None };
             Ok::<_, Reply>(authorizer.ask(&subject).await)
         };
-        match asked.await? {
+        // Few requests are asked about, and all would carry the room that it takes.
+        match Box::pin(asked).await? {
             Ok(Opinion::Consent(changes)) => {
                 changes.request.apply(&mut head.headers);
                 edits.extend(changes.response);

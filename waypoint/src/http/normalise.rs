@@ -11,8 +11,24 @@ use super::headers::is_framing;
 use super::reply::Reply;
 
 /// What only proxies may say; a client's claim is worth nothing (CAP-14, SEC-12).
-const SAID_BY_PROXIES: [&str; 4] =
-    ["x-envoy-peer-metadata", "x-envoy-peer-metadata-id", "x-forwarded-client-cert", "x-envoy-original-path"];
+static SAID_BY_PROXIES: [HeaderName; 4] = [
+    HeaderName::from_static("x-envoy-peer-metadata"),
+    HeaderName::from_static("x-envoy-peer-metadata-id"),
+    HeaderName::from_static("x-forwarded-client-cert"),
+    HeaderName::from_static("x-envoy-original-path"),
+];
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What concerns one connection alone, whatever `Connection` lists.
+static OF_CONNECTIONS: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    HeaderName::from_static("http2-settings"),
+];
 
 /// What is known of a request before anything is done with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +78,11 @@ pub(crate) fn normalise(head: &mut Parts, kind: Kind) -> Result<(), Reply> {
     join_cookies(&mut head.headers);
     // Whoever reads the body has answered the expectation.
     head.headers.remove(header::EXPECT);
-    for name in SAID_BY_PROXIES {
+    for name in &SAID_BY_PROXIES {
         head.headers.remove(name);
     }
-    if !head.headers.contains_key("x-forwarded-proto") {
-        head.headers.insert("x-forwarded-proto", HeaderValue::from_static("http"));
+    if !head.headers.contains_key(FORWARDED_PROTO) {
+        head.headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
     Ok(())
 }
@@ -154,6 +170,10 @@ fn hides_detours(path: &str) -> bool {
 
 /// Removes what concerns one connection alone (RFC 9110 §7.6.1). A WebSocket handshake keeps its own.
 pub(crate) fn strip_connection_headers(headers: &mut HeaderMap, websocket: bool) {
+    // Most messages have none of them.
+    if !headers.keys().any(|name| OF_CONNECTIONS.contains(name)) {
+        return;
+    }
     let upgrade = headers.get(header::UPGRADE).cloned().filter(|_| websocket);
     let trailers = tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let listed: Vec<HeaderName> =
@@ -161,15 +181,7 @@ pub(crate) fn strip_connection_headers(headers: &mut HeaderMap, websocket: bool)
     for name in listed.iter().filter(|name| *name != HOST && *name != header::CONTENT_LENGTH) {
         headers.remove(name);
     }
-    for name in [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "transfer-encoding",
-        "upgrade",
-        "te",
-        "http2-settings",
-    ] {
+    for name in &OF_CONNECTIONS {
         headers.remove(name);
     }
     if trailers {

@@ -1,33 +1,31 @@
 //! Every request has an id that it keeps through the mesh.
 
-use std::fmt::Write;
-
 use http::HeaderMap;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 
 /// The header.
 pub(crate) const REQUEST_ID: &str = "x-request-id";
+const NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
 
 /// Gives a request without an id a new one, a random UUID.
 pub(crate) fn ensure(headers: &mut HeaderMap) {
-    if headers.get(REQUEST_ID).is_none_or(HeaderValue::is_empty)
-        && let Ok(id) = HeaderValue::try_from(random_uuid())
+    if headers.get(NAME).is_none_or(HeaderValue::is_empty)
+        && let Ok(id) = HeaderValue::from_bytes(&random_uuid())
     {
-        headers.insert(REQUEST_ID, id);
+        headers.insert(NAME, id);
     }
 }
 
-fn random_uuid() -> String {
+/// Written digit by digit: every request that comes from outside gets one.
+fn random_uuid() -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let random: u128 = rand::random();
     // Version 4, variant 1 (RFC 9562 §5.4).
-    let bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
-    let digits = format!("{bits:032x}");
-    let mut text = String::with_capacity(36);
-    for (index, part) in
-        [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].iter().enumerate()
-    {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{}{part}", if index == 0 { "" } else { "-" });
+    let mut bits = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+    let mut text = [b'-'; 36];
+    for index in (0..text.len()).rev().filter(|index| ![8, 13, 18, 23].contains(index)) {
+        text[index] = DIGITS[(bits & 0xf) as usize];
+        bits >>= 4;
     }
     text
 }

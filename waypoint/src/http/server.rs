@@ -33,10 +33,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let drain = tunnel.drain.clone();
-    let service = service_fn(move |request| {
+    let respond = move |request| {
         let tunnel = tunnel.clone();
         async move { Ok::<_, Infallible>(answer(tunnel, request).await) }
-    });
+    };
     let io = TokioIo::new(stream);
     let ended = match protocol {
         Protocol::Http2 => {
@@ -48,12 +48,14 @@ where
                 .initial_connection_window_size(CONNECTION_WINDOW)
                 .max_send_buf_size(SEND_BUFFER)
                 .max_header_list_size(LARGEST_HEAD as u32);
+            // Each answer becomes a task, and is moved about until it is one.
+            let service = service_fn(move |request| Box::pin(respond(request)));
             drive(builder.serve_connection(io, service), |c| c.graceful_shutdown(), &drain).await
         }
         Protocol::Http1 | Protocol::Tcp => {
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(LARGEST_HEAD);
-            let connection = builder.serve_connection(io, service).with_upgrades();
+            let connection = builder.serve_connection(io, service_fn(respond)).with_upgrades();
             drive(connection, |c| c.graceful_shutdown(), &drain).await
         }
     };

@@ -165,7 +165,7 @@ impl Exporter {
             chosen.ok_or_else(|| NotTaken::NoEndpoint(collector.service.to_string()))?;
         let destination =
             Destination::Service { service: collector.service.clone(), port: collector.port, subset: None };
-        let terms = terms.find(&reader.snapshot(), &destination);
+        let terms = terms.find(reader, &destination);
         let wanted = terms.as_ref().map(|terms| terms.version).unwrap_or_default();
         let by_http = version_for((wanted, chosen.app_protocol), http::Version::HTTP_11, false, false);
         let host = &*collector.service.hostname;
@@ -189,7 +189,8 @@ impl Exporter {
         request.headers_mut().extend(own_headers(collector));
         let address = SocketAddr::new(me.ip, 0);
         let client = Client { address, target: chosen.endpoint.address };
-        let hop = Hop { endpoint: &chosen.endpoint, terms: terms.as_ref(), client, authority: None };
+        let (terms, open) = (terms.as_ref(), me.sandwiched);
+        let hop = Hop { endpoint: &chosen.endpoint, terms, client, authority: None, open };
         let sent = pool.send(&hop, version, request).await;
         on_its_way.tell(Outcome::of(&sent));
         let (status, headers, trailers) = read(sent).await?;

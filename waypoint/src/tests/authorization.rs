@@ -12,7 +12,7 @@ use super::client::{Client, post, request, with};
 use super::mesh::{Mesh, REVIEWS};
 use crate::tokens::issuer::{Issuer, Kind};
 
-fn is(attribute: Attribute, text: &str) -> Condition {
+pub(super) fn is(attribute: Attribute, text: &str) -> Condition {
     let pattern = match text.strip_suffix('*') {
         Some(prefix) => Pattern::Prefix(prefix.into()),
         None => Pattern::Exact(text.into()),
@@ -36,7 +36,7 @@ fn policies(policies: Vec<RequestPolicy>) -> Security {
     Security { policies, token_rules: Vec::new() }
 }
 
-fn allow(rules: Vec<Vec<Condition>>) -> Security {
+pub(super) fn allow(rules: Vec<Vec<Condition>>) -> Security {
     policies(vec![policy(PolicyAction::Allow, rules)])
 }
 

@@ -25,6 +25,7 @@ use super::client::Client;
 use super::samples::{backend, config, key, rule, service, workload};
 use crate::balance::Groups;
 use crate::config::RequestLog;
+use crate::handed;
 use crate::names::Names;
 use crate::upstream::{Account, Countable, Ledger};
 use crate::worker::{self, Common, Me, Settings, Worker};
@@ -48,6 +49,8 @@ pub(super) struct Mesh {
     network: u8,
     hosts: AtomicU8,
     address: SocketAddr,
+    /// Where connections are handed over in the open.
+    pub(super) handed: SocketAddr,
     pub(super) writer: Writer,
     pub(super) ca: Arc<FakeCa>,
     pub(super) registry: Registry,
@@ -84,6 +87,7 @@ impl Mesh {
                 gateway: WaypointKey::new("shop", "waypoint"),
                 node_id: "waypoint~test".to_owned(),
                 cluster_id: "Kubernetes".to_owned(),
+                sandwiched: false,
             },
             settings: Settings {
                 detection_patience: Duration::from_secs(2),
@@ -113,9 +117,12 @@ impl Mesh {
         let address = listener.local_addr().unwrap();
         let (trigger, watcher) = drain::channel();
         let worker = Arc::new(Worker::new(common, &watcher));
+        let open = TcpListener::bind((me, 0)).await.unwrap();
+        let handed = open.local_addr().unwrap();
+        tokio::spawn(handed::accept(worker.clone(), open, watcher.clone()));
         tokio::spawn(worker::accept(worker, listener, watcher));
         let (hosts, drain) = (AtomicU8::new(10), Some(trigger));
-        Mesh { network, hosts, address, writer, ca, registry, drain, ledger, names }
+        Mesh { network, hosts, address, handed, writer, ca, registry, drain, ledger, names }
     }
 
     pub(super) fn waypoint_ip(&self) -> IpAddr {

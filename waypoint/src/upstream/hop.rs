@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mesh_model::TunnelProtocol;
 use mesh_state::Endpoint;
 
 use super::CONNECT_TIMEOUT;
@@ -28,14 +29,21 @@ impl Client {
 /// An endpoint, and how it is spoken to.
 #[derive(Clone, Copy)]
 pub(crate) struct Hop<'a> {
-    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
     pub(crate) terms: Option<&'a Arc<Terms>>,
     pub(crate) client: Client,
     /// The authority a request is for.
     pub(crate) authority: Option<&'a str>,
+    /// Without a tunnel, for a ztunnel takes it from here.
+    pub(crate) open: bool,
 }
 
 impl Hop<'_> {
+    /// Whether it is spoken to by HBONE.
+    pub(super) fn is_tunnelled(&self) -> bool {
+        !self.open && self.endpoint.tunnel == TunnelProtocol::Hbone
+    }
+
     /// How long a TCP connection may take to open.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.terms.and_then(|terms| terms.tcp.connect_timeout).unwrap_or(CONNECT_TIMEOUT)

@@ -4,6 +4,7 @@
 mod http1;
 mod http2;
 mod key;
+mod keys;
 mod slots;
 
 use std::sync::{Arc, Weak};
@@ -16,7 +17,7 @@ use super::limits::{Counted, Overflow};
 use super::{Hop, OpenError, Upstream};
 use crate::http::{Failure, RequestBody};
 use crate::upstream::classify::{failure_of, reason_of};
-use key::Key;
+use keys::Keys;
 use slots::Slots;
 
 /// How often connections that nobody uses, or that are too old, are looked for.
@@ -49,6 +50,7 @@ pub(crate) struct HttpPool {
     upstream: Arc<Upstream>,
     http1: Arc<Slots<http1::Http1>>,
     http2: Arc<Slots<http2::Http2>>,
+    keys: Arc<Keys>,
 }
 
 /// A response, and the place in a connection that it holds until its end.
@@ -80,8 +82,9 @@ impl HttpPool {
     /// An empty pool. Call on the worker's runtime: it closes what is idle there.
     pub(crate) fn new(upstream: Arc<Upstream>) -> HttpPool {
         let (http1, http2) = (Arc::<Slots<_>>::default(), Arc::<Slots<_>>::default());
-        tokio::spawn(sweep(Arc::downgrade(&http1), Arc::downgrade(&http2)));
-        HttpPool { upstream, http1, http2 }
+        let keys = Arc::<Keys>::default();
+        tokio::spawn(sweep(Arc::downgrade(&http1), Arc::downgrade(&http2), Arc::downgrade(&keys)));
+        HttpPool { upstream, http1, http2, keys }
     }
 
     /// Sends a request to an endpoint and waits for the head of the response.
@@ -91,7 +94,7 @@ impl HttpPool {
         version: Version,
         request: Request<Body>,
     ) -> Result<Answer, SendError> {
-        let key = Arc::new(Key::of(hop, version));
+        let key = self.keys.find(hop, version);
         match version {
             Version::Http1 => self.send_http1(hop, &key, request).await,
             Version::Http2 => self.send_http2(hop, &key, request).await,
@@ -126,11 +129,12 @@ impl From<Overflow> for SendError {
     }
 }
 
-async fn sweep(http1: Weak<Slots<http1::Http1>>, http2: Weak<Slots<http2::Http2>>) {
+async fn sweep(http1: Weak<Slots<http1::Http1>>, http2: Weak<Slots<http2::Http2>>, keys: Weak<Keys>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         let (Some(http1), Some(http2)) = (http1.upgrade(), http2.upgrade()) else { return };
         http1.sweep();
         http2.sweep();
+        keys.upgrade().iter().for_each(|keys| keys.sweep());
     }
 }

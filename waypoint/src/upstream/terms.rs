@@ -2,7 +2,7 @@
 //! made ready once per change of the service's configuration, found for every request.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use mesh_identity::{Origination, Profile};
@@ -11,7 +11,7 @@ use mesh_model::{
     TrafficPolicy, UpstreamVersion,
 };
 use mesh_net::socket::{Keepalive, SocketOptions};
-use mesh_state::Snapshot;
+use mesh_state::{Reader, Snapshot};
 
 use super::limits::{Account, Countable, Counted, Counts, Ledger, Overflow};
 use crate::routes::Destination;
@@ -107,7 +107,17 @@ pub(crate) struct TermsCache {
 
 struct Cached {
     config: Arc<ServiceConfig>,
-    terms: HashMap<(u16, Option<Arc<str>>), Arc<Terms>>,
+    /// The state of the mesh in which it was right. Weak: it only tells whether a state is this one.
+    seen: Weak<Snapshot>,
+    /// Few.
+    parts: Vec<Part>,
+}
+
+/// A port, or a subset there, and its terms; none where no policy speaks of it.
+struct Part {
+    port: u16,
+    subset: Option<Arc<str>>,
+    terms: Option<Arc<Terms>>,
 }
 
 impl TermsCache {
@@ -116,25 +126,45 @@ impl TermsCache {
     }
 
     /// The terms of a destination; none where no policy speaks of it.
-    pub(crate) fn find(&self, snapshot: &Snapshot, destination: &Destination) -> Option<Arc<Terms>> {
+    pub(crate) fn find(&self, reader: &Reader, destination: &Destination) -> Option<Arc<Terms>> {
         let Destination::Service { service, port, subset } = destination else { return None };
-        let config = snapshot.service_config(service)?;
-        let part = subset.as_ref().and_then(|name| config.subsets.iter().find(|part| part.name == *name));
-        let policy = config.find_traffic(*port, part)?;
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        if services.len() >= MOST_CACHED && !services.contains_key(service) {
-            services.clear();
+        if services.get(service).is_none_or(|cached| !reader.is_current(&cached.seen)) {
+            self.renew(&mut services, &reader.snapshot(), service)?;
         }
-        let cached = services
-            .entry(service.clone())
-            .or_insert_with(|| Cached { config: config.clone(), terms: HashMap::new() });
-        if !Arc::ptr_eq(&cached.config, &config) {
-            *cached = Cached { config: config.clone(), terms: HashMap::new() };
+        let cached = services.get_mut(service)?;
+        let known = cached.parts.iter().find(|part| part.port == *port && part.subset == *subset);
+        if let Some(known) = known {
+            return known.terms.clone();
         }
-        let compile = || {
+        let config = &cached.config;
+        let part = subset.as_ref().and_then(|name| config.subsets.iter().find(|part| part.name == *name));
+        let terms = config.find_traffic(*port, part).map(|policy| {
             let account = Account { service: service.clone(), port: *port, subset: subset.clone() };
             Arc::new(Terms::compile(policy, account, &self.ledger, self.profile))
-        };
-        Some(cached.terms.entry((*port, subset.clone())).or_insert_with(compile).clone())
+        });
+        cached.parts.push(Part { port: *port, subset: subset.clone(), terms: terms.clone() });
+        terms
+    }
+
+    /// Brings up to date what is known of a service; none if nothing is said of it.
+    fn renew(
+        &self,
+        services: &mut HashMap<NamespacedHostname, Cached>,
+        snapshot: &Arc<Snapshot>,
+        service: &NamespacedHostname,
+    ) -> Option<()> {
+        let config = snapshot.service_config(service)?;
+        let seen = Arc::downgrade(snapshot);
+        match services.get_mut(service) {
+            Some(cached) if Arc::ptr_eq(&cached.config, &config) => cached.seen = seen,
+            _ => {
+                if services.len() >= MOST_CACHED && !services.contains_key(service) {
+                    services.clear();
+                }
+                services.insert(service.clone(), Cached { config, seen, parts: Vec::new() });
+            }
+        }
+        Some(())
     }
 }

@@ -96,7 +96,8 @@ impl HttpPool {
         loop {
             let (mut lent, reused) = match self.http2.fetch(key, hop.terms).await? {
                 Turn::Ready(lent) => (lent, true),
-                Turn::Open(leave) => (self.open_http2(hop, key, leave).await?, false),
+                // Most requests find a connection, and all would carry the room that opening one takes.
+                Turn::Open(leave) => (Box::pin(self.open_http2(hop, key, leave)).await?, false),
             };
             let counted = hop.terms.map(|terms| terms.enter_request()).transpose()?;
             match lent.connection.sender.try_send_request(request).await {

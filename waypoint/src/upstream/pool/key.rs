@@ -1,12 +1,12 @@
 //! What connections must have in common to take each other's requests.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_model::{Http2Keepalive, Identity, TcpKeepalive, TunnelProtocol, UpstreamTls};
+use mesh_model::{Http2Keepalive, Identity, TcpKeepalive, UpstreamTls};
 
 use super::Version;
 use crate::upstream::limits::Counts;
@@ -19,8 +19,10 @@ const MOST_STREAMS: u32 = 100;
 
 /// What connections must have in common: where they lead, and everything of the service's policy that
 /// shapes them, so that a change of it opens new ones.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Key {
+    /// Of all that follows, made once: a key is looked up more often than it is made.
+    digest: u64,
     address: SocketAddr,
     hbone: bool,
     accepted: Vec<Identity>,
@@ -107,6 +109,12 @@ impl Hash for Secured {
     }
 }
 
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
 impl Key {
     pub(super) fn of(hop: &Hop<'_>, version: Version) -> Key {
         let terms = hop.terms.map(|terms| &**terms);
@@ -114,9 +122,10 @@ impl Key {
             let tls = terms.tls.as_ref()?;
             Some(Secured { policy: tls.policy().clone(), name: tls.server_name(hop.host(terms)).into() })
         });
-        Key {
+        let mut key = Key {
+            digest: 0,
             address: hop.endpoint.address,
-            hbone: hop.endpoint.tunnel == TunnelProtocol::Hbone,
+            hbone: hop.is_tunnelled(),
             accepted: hop.endpoint.accepted.clone(),
             version,
             bounds: terms.map(Bounds::of).unwrap_or_default(),
@@ -127,7 +136,17 @@ impl Key {
             tls,
             keepalive: terms.and_then(|terms| terms.tcp.keepalive),
             client: terms.and_then(|terms| Some((hop.client, terms.proxy_protocol?))),
-        }
+        };
+        key.digest = key.digest();
+        key
+    }
+
+    fn digest(&self) -> u64 {
+        let Key { digest: _, address, hbone, accepted, version, bounds, account, tls, keepalive, client } =
+            self;
+        let mut hasher = DefaultHasher::new();
+        (address, hbone, accepted, version, bounds, account, tls, keepalive, client).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Whether a request may have to wait for another one's connection.
