@@ -52,6 +52,7 @@ pub(crate) use fault::includes;
 pub(crate) use headers::{HeaderEdit, is_framing};
 pub(crate) use path::PathEdit;
 pub(crate) use redirect::Redirection;
+pub(crate) use reply::grpc;
 pub(crate) use retry::{Failure, RetryPolicy};
 pub(crate) use server::serve;
 pub(crate) use version::version_for;

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use crate::http::Failure;
+use crate::http::{Failure, grpc};
 use crate::upstream::{Answer, SendError};
 
 /// How an endpoint has dealt with an attempt.
@@ -36,8 +36,7 @@ impl Outcome {
 
 /// The status of HTTP that a status of gRPC in the head of a response stands for, as far as it counts.
 fn grpc_code(headers: &HeaderMap) -> Option<u16> {
-    let status: u32 = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
-    Some(match status {
+    Some(match grpc::status_in(headers)? {
         // Unknown, internal, data loss.
         2 | 13 | 15 => 500,
         // Unimplemented.

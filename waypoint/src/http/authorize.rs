@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::request::Parts;
 use mesh_authz::{Call, Consent, Permit, Request, Token, authorize_call, notes};
 
@@ -14,6 +14,8 @@ use crate::routes::authority_of;
 use crate::security::{Guards, connection_of};
 use crate::tokens::{self, JwtError};
 use crate::tunnel::Tunnel;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// What is answered as long as nobody has told what holds for this waypoint.
 pub(super) fn not_configured() -> Reply {
@@ -65,7 +67,7 @@ pub(super) fn call_of<'a>(tunnel: &'a Tunnel, head: &'a Parts, token: Option<&'a
 
 /// The client's address as the last proxy before the mesh has written it; none if that is no address.
 fn remote(headers: &HeaderMap, source: IpAddr) -> Option<IpAddr> {
-    let Some(last) = headers.get_all("x-forwarded-for").iter().next_back() else { return Some(source) };
+    let Some(last) = headers.get_all(FORWARDED_FOR).iter().next_back() else { return Some(source) };
     let entry = last.to_str().ok()?.rsplit(',').next()?.trim();
     let ip = entry.trim_start_matches('[').trim_end_matches(']').parse().ok();
     ip.or_else(|| entry.parse::<std::net::SocketAddr>().ok().map(|it| it.ip())).map(|ip| ip.to_canonical())

@@ -16,8 +16,18 @@ use super::response::ResponseBody;
 
 /// What a gRPC message must not hold as it is.
 const NOT_IN_MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
-/// The statuses of gRPC that are used here.
+/// The statuses of gRPC that are used here, and where they stand.
 pub(crate) mod grpc {
+    use http::HeaderMap;
+    use http::header::HeaderName;
+
+    pub(crate) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+    /// The status in headers or trailers.
+    pub(crate) fn status_in(headers: &HeaderMap) -> Option<u32> {
+        headers.get(STATUS)?.to_str().ok()?.parse().ok()
+    }
+
     pub(crate) const CANCELLED: u32 = 1;
     pub(crate) const UNKNOWN: u32 = 2;
     pub(crate) const DEADLINE_EXCEEDED: u32 = 4;
@@ -79,7 +89,7 @@ impl Reply {
             let grpc_status = self.grpc_status.unwrap_or_else(|| grpc_status_of(status));
             let message = utf8_percent_encode(&String::from_utf8_lossy(&body), NOT_IN_MESSAGE).to_string();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            headers.insert("grpc-status", HeaderValue::from(grpc_status));
+            headers.insert(grpc::STATUS, HeaderValue::from(grpc_status));
             headers.extend(
                 HeaderValue::try_from(message).ok().map(|m| (HeaderName::from_static("grpc-message"), m)),
             );

@@ -13,7 +13,7 @@ use mesh_state::Endpoint;
 use mesh_telemetry::{RequestDetails, RequestEnd, RequestFlags, RequestReport, ServiceRef};
 
 use super::normalise::Kind;
-use super::reply::Reply;
+use super::reply::{Reply, grpc};
 use crate::balance::{OnItsWay, Outcome, party_of};
 use crate::config::RequestLog;
 use crate::reporting::Reporting;
@@ -131,8 +131,7 @@ impl Exchange {
 
     /// The status of gRPC stands in the headers or in the trailers.
     pub(crate) fn read_grpc_status(&mut self, headers: &HeaderMap) {
-        let status = headers.get("grpc-status").and_then(|value| value.to_str().ok()?.parse().ok());
-        self.end.grpc_status = status.or(self.end.grpc_status);
+        self.end.grpc_status = grpc::status_in(headers).or(self.end.grpc_status);
     }
 
     pub(crate) fn count_sent(&mut self, bytes: usize) {

@@ -79,14 +79,13 @@ impl RetryPolicy {
     /// Whether a response is worth another attempt.
     pub(crate) fn wants_other_than(&self, status: StatusCode, headers: &HeaderMap) -> bool {
         let code = status.as_u16();
-        let grpc_status =
-            || headers.get("grpc-status").and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+        let grpc_status = grpc::status_in(headers);
         self.codes.contains(&code)
             || self.conditions.iter().any(|condition| match condition {
                 Condition::ServerError => status.is_server_error(),
                 Condition::GatewayError => matches!(code, 502..=504),
                 Condition::Conflict => status == StatusCode::CONFLICT,
-                Condition::Grpc(asked) => grpc_status() == Some(*asked),
+                Condition::Grpc(asked) => grpc_status == Some(*asked),
                 _ => false,
             })
     }
