@@ -12,7 +12,7 @@ const SAID: &str = "cannot accept connections";
 
 /// Lets a process have so many descriptors.
 fn limit(pid: u32, descriptors: usize) -> Result<()> {
-    let limit = format!("--nofile={descriptors}:{descriptors}");
+    let limit = format!("--nofile={descriptors}:");
     let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &limit]).status()?;
     ensure!(status.success(), "prlimit: {status}");
     Ok(())

@@ -123,11 +123,11 @@ fn cni_11_a_repeated_add_of_a_pending_pod_tries_at_once() {
 #[test]
 fn cni_12_after_a_reconnect_only_pods_outside_the_snapshot_stop() {
     let mut node = Node::new();
-    for uid in ["kept", "added again", "moved", "gone"] {
-        node.add(uid, 1).unwrap();
+    for (uid, inode) in [("kept", 1), ("added again", 2), ("moved", 3), ("gone", 4)] {
+        node.add(uid, inode).unwrap();
     }
     node.port_taken = true;
-    node.add("pending and gone", 1).unwrap_err();
+    node.add("pending and gone", 5).unwrap_err();
     node.port_taken = false;
     node.table.end_snapshot().unwrap();
     node.events.take();
@@ -135,11 +135,11 @@ fn cni_12_after_a_reconnect_only_pods_outside_the_snapshot_stop() {
     node.table.begin_snapshot();
     assert!(!node.table.is_settled());
     node.table.keep(&id("kept")).unwrap();
-    node.add("added again", 1).unwrap();
-    node.add("moved", 2).unwrap();
-    assert_eq!(node.events.take(), ["stop moved/1", "start moved/2"]);
+    node.add("added again", 2).unwrap();
+    node.add("moved", 6).unwrap();
+    assert_eq!(node.events.take(), ["stop moved/3", "start moved/6"]);
     node.table.end_snapshot().unwrap();
-    assert_eq!(node.events.take(), ["stop gone/1"]);
+    assert_eq!(node.events.take(), ["stop gone/4"]);
     assert!(node.table.is_settled());
     assert_eq!(node.table.len(), 3);
 }
