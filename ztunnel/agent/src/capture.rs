@@ -33,16 +33,17 @@ pub async fn apply(namespace: &Namespace, settings: &Settings) -> Result<Way, Ca
     // Routes of marks first: without a rule that marks packets they match nothing.
     routes::add(namespace).await.map_err(CaptureError::Routes)?;
     let steered = routes::is_steered(namespace).await.map_err(CaptureError::Routes)?;
-    if let Some(sources) = steering::prepare(namespace, steered) {
-        match steer(namespace, settings, &sources).await {
+    match steering::prepare(namespace, steered) {
+        Some(sources) => match steer(namespace, settings, &sources).await {
             Err(error) if !steered => {
-                info!("a pod cannot be steered, and is captured by translation: {error}")
+                info!("a pod cannot be steered, and is captured by translation: {error}");
+                // Also what was prepared: nobody would find it once the pod is let go.
+                unsteer(namespace).await?;
             }
             result => return result.map(|()| Way::Steered),
-        }
-    }
-    if steered {
-        unsteer(namespace).await?;
+        },
+        None if steered => unsteer(namespace).await?,
+        None => {}
     }
     let ruleset = rules::ruleset(settings, Way::Translated);
     nft::run(namespace, &ruleset).await.map_err(CaptureError::Rules)?;
