@@ -15,6 +15,7 @@ mod listeners;
 mod message;
 mod names;
 mod on_demand;
+mod replies;
 mod resolv_conf;
 mod resolver;
 mod tcp;

@@ -22,6 +22,7 @@ use crate::connections::{Connection, Protocol};
 use crate::discovery::{Need, Unanswered};
 use crate::dns::LookupError;
 use crate::journal::{Ended, Journal, Parties};
+use crate::ports;
 use crate::proxy::{Lane, Pod};
 use plan::{Call, Plain, Plan, Refused, Step, plan};
 
@@ -30,7 +31,7 @@ use plan::{Call, Plain, Plan, Refused, Step, plan};
 struct Captured {
     source: OriginalSource,
     destination: OriginalDestination,
-    listener: LocalAddress,
+    listener: Option<LocalAddress>,
 }
 
 /// Why a connection is closed before it is anybody's.
@@ -66,10 +67,11 @@ pub(crate) async fn serve(lane: Lane, downstream: TcpStream) {
 
 impl Captured {
     fn read(downstream: &TcpStream) -> io::Result<Self> {
+        let local = LocalAddress::new(downstream.local_addr()?);
         Ok(Captured {
             source: OriginalSource::new(downstream.peer_addr()?),
-            destination: OriginalDestination::new(original_destination(downstream)?),
-            listener: LocalAddress::new(downstream.local_addr()?),
+            destination: original_destination(downstream, local, ports::OUTBOUND)?,
+            listener: (local.0.port() == ports::OUTBOUND).then_some(local),
         })
     }
 

@@ -2,7 +2,7 @@
 //! two of them does not compile.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 macro_rules! typed_address {
     ($(#[$doc:meta])* $name:ident) => {
@@ -50,6 +50,22 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// What [`aside`] changes in the first byte. It makes no usual address of a pod one that packets
+/// may not have: not of 10/8, 100.64/10, 172.16/12, 192.168/16, fc00::/7, 2000::/3 or fe80::/10.
+const ASIDE: u8 = 0x90;
+
+/// The address that stands for `ip` where ztunnel takes a plain connection to a steered pod, and for
+/// that address `ip`.
+///
+/// Such a connection comes from the client, and ztunnel's to the application has to come from the same
+/// client. Apart by an address, they can never be the same to the kernel, whatever ports they have.
+pub fn aside(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() ^ (u32::from(ASIDE) << 24)).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() ^ (u128::from(ASIDE) << 120)).into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +81,18 @@ mod tests {
             let given: SocketAddr = given.parse().unwrap();
             assert_eq!(OriginalDestination::new(given).to_string(), want);
         }
+    }
+
+    #[test]
+    fn what_stands_for_a_pods_address_is_none_of_a_group_of_nobody_or_of_the_loopback() {
+        for ip in ["10.0.0.1", "100.64.0.1", "172.16.9.1", "192.168.1.1", "fd00::1", "2001:db8::1", "fe80::1"]
+        {
+            let ip: IpAddr = ip.parse().unwrap();
+            let other = aside(ip);
+            assert!(!other.is_multicast() && !other.is_unspecified() && !other.is_loopback(), "{other}");
+            assert!(other != ip && aside(other) == ip, "{other}");
+        }
+        assert_eq!(aside("10.244.1.2".parse().unwrap()).to_string(), "154.244.1.2");
+        assert_eq!(aside("fd00::2".parse().unwrap()).to_string(), "6d00::2");
     }
 }

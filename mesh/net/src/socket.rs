@@ -1,6 +1,7 @@
 //! TCP and UDP sockets with the options a capturing proxy needs: packet mark, transparent
 //! source, shared ports, keepalive; and the destination a captured client wanted.
 
+mod captured_udp;
 mod udp;
 
 use std::io;
@@ -11,13 +12,18 @@ use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::addr::canonical;
+use crate::addr::{LocalAddress, OriginalDestination, aside};
 
+pub use captured_udp::{CapturedUdp, Sent, speak_as};
 pub use udp::{bind_udp, connect_udp};
 
 /// The mark on every packet of a socket the proxy opens inside a pod: capture
 /// lets these pass.
 pub const PACKET_MARK: u32 = 0x539;
+
+/// The same with one bit more, where plain connections to the pod are taken: a steered pod's answers
+/// to these get the pod's own address back by it ([`aside`]).
+pub const PLAINTEXT_MARK: u32 = PACKET_MARK | 0x1000;
 
 const BACKLOG: i32 = 128;
 
@@ -124,15 +130,37 @@ pub fn tcp_socket_for(
     Ok(TcpSocket::from_std_stream(socket.into()))
 }
 
-/// Where the client of an accepted connection wanted to go; the local address
-/// when no rule redirected it.
-pub fn original_destination(stream: &TcpStream) -> io::Result<SocketAddr> {
-    let local = canonical(stream.local_addr()?);
+/// Where the client of a connection wanted to go that was accepted on port `listener`, at `local`.
+pub fn original_destination(
+    stream: &TcpStream,
+    local: LocalAddress,
+    listener: u16,
+) -> io::Result<OriginalDestination> {
+    // Steering leaves the destination as it was. Only who was translated has the listener's port, or
+    // who asked for it.
+    let wanted = if local.0.port() == listener { before_translation(stream, local)? } else { local.0 };
+    Ok(OriginalDestination::new(wanted))
+}
+
+/// The same where plain connections to the pod are taken, which steering brings to an address [`aside`].
+pub fn original_plain_destination(
+    stream: &TcpStream,
+    local: LocalAddress,
+    listener: u16,
+) -> io::Result<OriginalDestination> {
+    if local.0.port() == listener {
+        return original_destination(stream, local, listener);
+    }
+    Ok(OriginalDestination::new(SocketAddr::new(aside(local.0.ip()), local.0.port())))
+}
+
+/// What connection tracking knows; `local` when no rule redirected the connection.
+fn before_translation(stream: &TcpStream, local: LocalAddress) -> io::Result<SocketAddr> {
     let socket = SockRef::from(stream);
-    let found = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+    let found = if local.0.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
     match found {
-        Ok(address) => Ok(address.as_socket().map_or(local, canonical)),
-        Err(error) if is_not_redirected(&error) => Ok(local),
+        Ok(address) => Ok(address.as_socket().unwrap_or(local.0)),
+        Err(error) if is_not_redirected(&error) => Ok(local.0),
         Err(error) => Err(error),
     }
 }

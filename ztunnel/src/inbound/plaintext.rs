@@ -5,9 +5,9 @@ use std::io;
 use std::sync::Arc;
 
 use mesh_model::NetworkAddress;
-use mesh_net::addr::{OriginalDestination, OriginalSource};
+use mesh_net::addr::{LocalAddress, OriginalDestination, OriginalSource};
 use mesh_net::copy::copy_bidirectional;
-use mesh_net::socket::original_destination;
+use mesh_net::socket::original_plain_destination;
 use mesh_state::ResourceName;
 use mesh_telemetry::{Addresses, Direction, Party, Reporter, early_denial};
 use tokio::net::TcpStream;
@@ -54,7 +54,8 @@ pub(crate) async fn serve_plaintext(pod: Arc<Pod>, mut downstream: TcpStream) {
 
 fn addresses(downstream: &TcpStream) -> io::Result<(OriginalSource, OriginalDestination)> {
     let source = OriginalSource::new(downstream.peer_addr()?);
-    Ok((source, OriginalDestination::new(original_destination(downstream)?)))
+    let local = LocalAddress::new(downstream.local_addr()?);
+    Ok((source, original_plain_destination(downstream, local, ports::INBOUND_PLAINTEXT)?))
 }
 
 async fn check(

@@ -22,8 +22,8 @@ pub(crate) struct Call<'a> {
     pub(crate) source: &'a Workload,
     /// Where the client wants to go.
     pub(crate) destination: OriginalDestination,
-    /// Where the listener took it.
-    pub(crate) listener: LocalAddress,
+    /// The pod's own address that the listener took it at; none where the client's destination was left as it was.
+    pub(crate) listener: Option<LocalAddress>,
 }
 
 /// What to do with it.
@@ -97,7 +97,8 @@ pub(crate) fn plan(snapshot: &Snapshot, call: Call<'_>) -> Result<Step, Refused>
 fn is_own_listener(call: Call<'_>) -> bool {
     let destination = call.destination.0;
     let ip = destination.ip();
-    let own = ip.is_loopback() || ip == call.listener.0.ip() || call.source.addresses.contains(&ip);
+    let taken_there = call.listener.is_some_and(|listener| ip == listener.0.ip());
+    let own = ip.is_loopback() || taken_there || call.source.addresses.contains(&ip);
     own && ports::is_reserved(destination.port())
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use mesh_net::namespace::Namespace;
-use mesh_net::socket::{SocketOptions, listen_tcp};
+use mesh_net::socket::{PLAINTEXT_MARK, SocketOptions, listen_tcp};
 
 use crate::ports;
 
@@ -38,11 +38,12 @@ impl Listeners {
     }
 
     fn open_here(ipv6: bool, options: &SocketOptions) -> io::Result<Self> {
-        let listen = |port| listen(port, ipv6, options);
+        let plaintext =
+            SocketOptions { mark: options.mark.map(|mark| mark | PLAINTEXT_MARK), ..options.clone() };
         Ok(Listeners {
-            outbound: listen(ports::OUTBOUND)?,
-            inbound_plaintext: listen(ports::INBOUND_PLAINTEXT)?,
-            hbone: listen(ports::HBONE)?,
+            outbound: listen(ports::OUTBOUND, ipv6, options)?,
+            inbound_plaintext: listen(ports::INBOUND_PLAINTEXT, ipv6, &plaintext)?,
+            hbone: listen(ports::HBONE, ipv6, options)?,
         })
     }
 

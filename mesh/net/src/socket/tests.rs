@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::addr::canonical;
 
 fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -48,7 +49,10 @@ fn keepalive_can_be_left_off() {
 fn a_connection_that_was_not_redirected_wanted_its_local_address() {
     run(async {
         let (client, accepted) = connected(&SocketOptions::plain()).await;
-        assert_eq!(original_destination(&accepted).unwrap(), client.peer_addr().unwrap());
+        let local = LocalAddress::new(client.peer_addr().unwrap());
+        for listener in [local.0.port(), 15001] {
+            assert_eq!(original_destination(&accepted, local, listener).unwrap().0, local.0);
+        }
     });
 }
 
@@ -72,7 +76,9 @@ fn a_wildcard_v6_listener_takes_v4_clients() {
             tokio::join!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)), listener.accept());
         let (_client, (accepted, peer)) = (client.unwrap(), accepted.unwrap());
         assert!(canonical(peer).is_ipv4());
-        assert_eq!(original_destination(&accepted).unwrap().ip(), Ipv4Addr::LOCALHOST);
+        let local = LocalAddress::new(accepted.local_addr().unwrap());
+        let wanted = original_destination(&accepted, local, port).unwrap().0;
+        assert_eq!(wanted, SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     });
 }
 

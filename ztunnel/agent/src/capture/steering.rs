@@ -3,7 +3,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use mesh_net::addr::aside;
 use mesh_net::namespace::Namespace;
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::{InterfaceFlags, if_nametoindex};
 use tracing::{debug, info};
 
 use super::{connections, sysctl};
@@ -21,9 +24,17 @@ pub(super) struct Sources {
     pub(super) v6: Option<Ipv6Addr>,
 }
 
+/// What of a pod's network steering follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    pub(super) sources: Sources,
+    /// The interfaces an application may bind a socket to, without the loopback one.
+    pub(super) interfaces: Vec<u32>,
+}
+
 /// Prepares the namespace for being steered. None if that cannot be: the pod has connections that
 /// it would cut, or the kernel or its keeper do not let us. `steered` is what it is already.
-pub(super) fn prepare(namespace: &Namespace, steered: bool) -> Option<Sources> {
+pub(super) fn prepare(namespace: &Namespace, steered: bool) -> Option<Network> {
     match connections::has_connections(namespace) {
         Ok(false) => {}
         // They came by the routes that are there.
@@ -34,15 +45,55 @@ pub(super) fn prepare(namespace: &Namespace, steered: bool) -> Option<Sources> {
         }
         Err(error) => return refuse(&error),
     }
-    let sources = match namespace.run(|| Ok(sources())) {
-        Ok(Sources { v4: None, v6: None }) => return None,
-        Ok(sources) => sources,
-        Err(error) => return refuse(&error),
-    };
-    match sysctl::switch_on(namespace) {
-        Ok(()) => Some(sources),
+    let looked = namespace.run(look).and_then(|network| {
+        sysctl::switch_on(namespace)?;
+        Ok(network)
+    });
+    match looked {
+        Ok(network) => Some(network),
         Err(error) => refuse(&error),
     }
+}
+
+/// Fails where steering would not do: an address that is not usable yet, or that nothing can stand for.
+fn look() -> io::Result<Network> {
+    let sources = sources();
+    let mut interfaces = Vec::new();
+    for address in getifaddrs()? {
+        if address.flags.contains(InterfaceFlags::IFF_LOOPBACK) {
+            continue;
+        }
+        let index = if_nametoindex(address.interface_name.as_str())?;
+        if !interfaces.contains(&index) {
+            interfaces.push(index);
+        }
+        let storage = address.address.as_ref();
+        let v4 = storage.and_then(|found| found.as_sockaddr_in()).map(|found| IpAddr::V4(found.ip()));
+        let v6 = || storage.and_then(|found| found.as_sockaddr_in6()).map(|found| IpAddr::V6(found.ip()));
+        if let Some(ip) = v4.or_else(v6) {
+            usable(ip, sources).map_err(|reason| io::Error::other(format!("its address {ip} {reason}")))?;
+        }
+    }
+    match sources {
+        Sources { v4: None, v6: None } => Err(io::Error::other("it has no way out")),
+        sources => Ok(Network { sources, interfaces }),
+    }
+}
+
+fn usable(ip: IpAddr, sources: Sources) -> Result<(), &'static str> {
+    let (family, link_local) = match ip {
+        IpAddr::V4(ip) => (sources.v4.is_some(), ip.is_link_local()),
+        IpAddr::V6(ip) => (sources.v6.is_some(), ip.is_unicast_link_local()),
+    };
+    if !family && !link_local {
+        return Err("is no source of connections yet");
+    }
+    let other = aside(ip);
+    let nobodys = matches!(other, IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.is_broadcast());
+    if nobodys || other.is_multicast() || other.is_loopback() || other.is_unspecified() {
+        return Err("has no other that could stand for it");
+    }
+    Ok(())
 }
 
 fn refuse<T>(error: &io::Error) -> Option<T> {

@@ -9,9 +9,14 @@ use mesh_net::namespace::Namespace;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
-/// Accepted sockets take the mark of their first packet, and so do answers where no socket is.
-const OF_MARKS: [&str; 3] =
-    ["sys/net/ipv4/tcp_fwmark_accept", "sys/net/ipv4/fwmark_reflect", "sys/net/ipv6/fwmark_reflect"];
+/// Accepted sockets take the mark of their first packet, and so do answers where no socket is. What routers
+/// say of a plain connection's packets does not find ztunnel's socket: their size is found by trying.
+const OF_STEERING: [&str; 4] = [
+    "sys/net/ipv4/tcp_fwmark_accept",
+    "sys/net/ipv4/fwmark_reflect",
+    "sys/net/ipv6/fwmark_reflect",
+    "sys/net/ipv4/tcp_mtu_probing",
+];
 /// The way back to a sender is looked for by the mark of what came. Stays on: pods may want it
 /// for themselves, and where nothing is marked it changes nothing.
 const OF_SOURCES: &str = "sys/net/ipv4/conf/all/src_valid_mark";
@@ -32,7 +37,7 @@ pub(super) fn switch_off(namespace: &Namespace) -> io::Result<()> {
 }
 
 fn set_all(proc: &OwnedFd, value: &[u8]) -> io::Result<()> {
-    for name in OF_MARKS {
+    for name in OF_STEERING {
         match set(proc, name, value) {
             // A kernel without IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound && name.contains("ipv6") => {}

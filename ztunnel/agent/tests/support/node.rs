@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mesh_net::socket::{SocketOptions, listen_tcp, original_destination};
+use mesh_net::addr::LocalAddress;
+use mesh_net::socket::{
+    PLAINTEXT_MARK, SocketOptions, listen_tcp, original_destination, original_plain_destination,
+};
 use mesh_testkit::node::{Pod, Running, Testnet};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -17,6 +20,9 @@ use ztunnel_agent::enrolment::Rules;
 use ztunnel_agent::{Config, Origin};
 
 use super::fake_ztunnel::FakeZtunnel;
+
+/// Where ztunnel takes plain connections.
+const PLAINTEXT: u16 = 15006;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -108,7 +114,7 @@ pub(crate) fn captured(pod: &Pod) -> Result<String> {
         let rules = netns.output("ip", &[family, "rule", "show"])?;
         all += &rules
             .lines()
-            .filter(|line| line.contains("fwmark") || line.contains("lookup 101"))
+            .filter(|line| line.contains("fwmark") || line.contains("iif lo"))
             .collect::<Vec<_>>()
             .join("\n");
         all += netns
@@ -125,7 +131,11 @@ pub(crate) fn captured(pod: &Pod) -> Result<String> {
 /// A listener of ztunnel in a pod.
 pub(crate) fn listen(pod: &Pod, port: u16) -> Result<TcpListener> {
     let address = SocketAddr::new("::".parse()?, port);
-    let listener = pod.netns().namespace().run(|| listen_tcp(address, &SocketOptions::default()))?;
+    let mut options = SocketOptions::default();
+    if port == PLAINTEXT {
+        options.mark = Some(PLAINTEXT_MARK);
+    }
+    let listener = pod.netns().namespace().run(|| listen_tcp(address, &options))?;
     Ok(TcpListener::from_std(listener)?)
 }
 
@@ -133,7 +143,12 @@ pub(crate) fn listen(pod: &Pod, port: u16) -> Result<TcpListener> {
 pub(crate) async fn wanted(listener: &TcpListener, from: &Pod, to: SocketAddr) -> Result<SocketAddr> {
     let (client, accepted) = tokio::join!(from.netns().connect(to), timeout(DEADLINE, listener.accept()));
     client.with_context(|| format!("connecting to {to}"))?;
-    Ok(original_destination(&accepted??.0)?)
+    let (stream, _) = accepted??;
+    let local = LocalAddress::new(stream.local_addr()?);
+    Ok(match listener.local_addr()?.port() {
+        PLAINTEXT => original_plain_destination(&stream, local, PLAINTEXT)?.0,
+        port => original_destination(&stream, local, port)?.0,
+    })
 }
 
 /// Sends a line through a connection to an echo server and expects it back.

@@ -41,7 +41,7 @@ fn decide(destination: &str) -> Result<Plan, Refused> {
 
 fn decide_in(snapshot: &Snapshot, source: &Workload, destination: &str) -> Result<Plan, Refused> {
     let destination = OriginalDestination::new(destination.parse().unwrap());
-    let listener = LocalAddress::new("127.0.0.1:15001".parse().unwrap());
+    let listener = Some(LocalAddress::new("127.0.0.1:15001".parse().unwrap()));
     match plan(snapshot, Call { source, destination, listener })? {
         Step::Carry(plan) => Ok(plan),
         Step::LookUp(hop) => panic!("a name: {hop:?}"),
@@ -167,7 +167,7 @@ fn named(tunnel: TunnelProtocol) -> (Workload, NamedHop) {
     outside.tunnel = tunnel;
     let snapshot = snapshot(&[client.clone(), outside], &[service("outside", "240.240.0.1", 443, 8443)], &[]);
     let destination = OriginalDestination::new("240.240.0.1:443".parse().unwrap());
-    let listener = LocalAddress::new("127.0.0.1:15001".parse().unwrap());
+    let listener = Some(LocalAddress::new("127.0.0.1:15001".parse().unwrap()));
     match plan(&snapshot, Call { source: &client, destination, listener }).unwrap() {
         Step::LookUp(hop) => (client, hop),
         Step::Carry(plan) => panic!("no name: {plan:?}"),
@@ -176,7 +176,7 @@ fn named(tunnel: TunnelProtocol) -> (Workload, NamedHop) {
 
 fn looked_up(client: &Workload, hop: &NamedHop, ip: &str) -> Result<Plan, Refused> {
     let destination = OriginalDestination::new("240.240.0.1:443".parse().unwrap());
-    let listener = LocalAddress::new("127.0.0.1:15001".parse().unwrap());
+    let listener = Some(LocalAddress::new("127.0.0.1:15001".parse().unwrap()));
     at(ip.parse().unwrap(), hop, Call { source: client, destination, listener })
 }
 
