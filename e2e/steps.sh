@@ -24,7 +24,8 @@ step_down() { "$cluster/down.sh"; }
 step_image() {
   local echoes=${XDG_CACHE_HOME:-$HOME/.cache}/adit/e2e/images
   "$cluster/echoes.sh" "$echoes"
-  "$cluster/load.sh" "${IMAGE_ARCHIVE:?names the image of the mesh}" "$echoes"
+  "$cluster/redis.sh" "$out/redis.tar"
+  "$cluster/load.sh" "${IMAGE_ARCHIVE:?names the image of the mesh}" "$out/redis.tar" "$echoes"
 }
 
 step_gateway_api() {
@@ -77,9 +78,25 @@ tests() {
 }
 
 step_quickstart() { E2E_QUICKSTART=1 tests quickstart quickstart:: --nocapture; }
-step_suite() { tests suite --test-threads=4 --skip outage:: --skip rollout:: --skip quickstart::; }
+step_suite() { tests suite --test-threads=4 --skip outage:: --skip rollout:: --skip quickstart:: --skip experimental::; }
 step_rollout() { tests rollout rollout:: --test-threads=1 --nocapture; }
 step_outage() { tests outage outage:: --test-threads=1 --nocapture; }
+
+# The CRD of HTTPRoutes is the experimental one meanwhile: the other has no field for sessions. The Gateway API's own
+# policy is against that, so its binding goes first, and comes back with the rest.
+step_experimental() {
+  local status=0 try
+  kubectl delete validatingadmissionpolicybinding safe-upgrades.gateway.networking.k8s.io
+  for try in {1..10}; do
+    # API servers go by what they knew for a moment.
+    e2e/tools/gateway-api.sh crds experimental httproutes | kubectl apply --server-side --force-conflicts -f - && break
+    echo "try $try"
+    sleep 1
+  done
+  tests experimental experimental:: --test-threads=1 || status=$?
+  kubectl apply --server-side --force-conflicts -f "$out/standard-install.yaml"
+  return "$status"
+}
 
 # By the program's own commands; the guide and the upgrade use the charts by hand.
 step_install() {

@@ -1,4 +1,4 @@
-//! `adit echo`: a server of HTTP/1.1, HTTP/2 (h2c), gRPC and TCP that names itself and does as the
+//! `adit echo`: a server of HTTP/1.1, HTTP/2 (h2c), gRPC, the same by TLS, and TCP that names itself and does as the
 //! request tells it (fail, wait, call onward), and `adit echo call`, its client.
 
 mod behaviour;
@@ -13,6 +13,7 @@ mod stats;
 mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod url;
 
 use std::process::ExitCode;

@@ -15,6 +15,8 @@ mod l4;
 mod l7;
 #[path = "mesh/l7authz.rs"]
 mod l7authz;
+#[path = "mesh/manifests.rs"]
+mod manifests;
 #[path = "mesh/rate_limits.rs"]
 mod rate_limits;
 #[path = "mesh/wire.rs"]

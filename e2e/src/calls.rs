@@ -36,6 +36,11 @@ impl Answer {
         self.0["answer"]["headers"][name].as_str()
     }
 
+    /// The name that was asked for by TLS, where the request came so.
+    pub fn tls_name(&self) -> Option<&str> {
+        self.0["answer"]["tls"]["serverName"].as_str()
+    }
+
     /// A header of the answer.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.0["headers"][name].as_str()
@@ -83,6 +88,11 @@ impl Calls {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Answer> {
         self.0.iter()
+    }
+
+    /// All of them, as they were printed.
+    pub fn values(&self) -> Vec<Value> {
+        self.0.iter().map(|answer| answer.0.clone()).collect()
     }
 
     /// Those that are not as they should be.

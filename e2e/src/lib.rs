@@ -10,6 +10,7 @@ mod forward;
 pub mod guide;
 mod inside;
 pub mod manifests;
+mod mesh_config;
 mod metrics;
 mod node;
 mod pressure;

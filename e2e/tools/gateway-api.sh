@@ -2,7 +2,7 @@
 # What the pinned Gateway API modules hold beside code: prints the CRDs of a
 # channel, or the names of the images that the suite's manifests ask for.
 #
-#   gateway-api.sh crds standard|experimental
+#   gateway-api.sh crds standard|experimental [PLURAL]
 #   gateway-api.sh images
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/conformance"
@@ -12,7 +12,7 @@ version() { go list -m -f '{{with .Replace}}{{.Path}}@{{.Version}}{{else}}{{.Pat
 
 case ${1-} in
   crds)
-    for file in "$(folder "$(version sigs.k8s.io/gateway-api)")/config/crd/${2:?standard or experimental}"/gateway*.yaml; do
+    for file in "$(folder "$(version sigs.k8s.io/gateway-api)")/config/crd/${2:?standard or experimental}"/gateway*"${3-}".yaml; do
       echo '---'
       cat "$file"
     done
@@ -21,5 +21,5 @@ case ${1-} in
     grep -rhoE --include='*.yaml' '^ +image: +[^ ]+' "$(folder "$(version sigs.k8s.io/gateway-api/conformance)")" \
       | awk '{ print $2 }' | sort -u
     ;;
-  *) echo "gateway-api.sh crds CHANNEL | images" >&2; exit 2 ;;
+  *) echo "gateway-api.sh crds CHANNEL [PLURAL] | images" >&2; exit 2 ;;
 esac

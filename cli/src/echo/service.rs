@@ -19,6 +19,7 @@ use super::failures::Failures;
 use super::name::Name;
 use super::onward;
 use super::stats::Stats;
+use super::tls::AskedName;
 use super::url::Url;
 use crate::grpc;
 
@@ -185,6 +186,9 @@ impl Echo {
             "source": source.to_string(),
             "headers": headers,
         });
+        if let Some(AskedName(name)) = head.extensions.get() {
+            description["tls"] = json!({ "serverName": name });
+        }
         if !body.is_empty() {
             description["body"] = String::from_utf8_lossy(body).into();
         }

@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
+use mesh_identity::{Profile, provider};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
 
 use super::client::{self, Answer, Call, CallError};
 use super::name::Name;
 use super::server::{Speech, accept};
 use super::service::Echo;
+use super::tls;
 
 async fn start(speech: Speech, calls: Vec<String>) -> SocketAddr {
     let text = str::to_owned;
@@ -41,6 +47,33 @@ fn call(url: String) -> Call {
 
 fn json(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_by_tls_says_which_name_was_asked_for() {
+    let (acceptor, certificate) = tls::acceptor("reviews").unwrap();
+    let address = start(Speech::Https(acceptor), Vec::new()).await;
+    let mut trusted = RootCertStore::empty();
+    trusted.add(certificate).unwrap();
+    let config = ClientConfig::builder_with_provider(provider(Profile::default()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("reviews").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    stream.write_all(b"GET /a HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!((&body["tls"]["serverName"], &body["path"]), (&"reviews".into(), &"/a".into()));
+    // Whoever speaks no TLS there is not served, and harms nobody.
+    assert!(client::fetch(&call(format!("http://{address}/"))).await.is_err());
+    let body = json(
+        &client::fetch(&call(format!("http://{}/", start(Speech::Http, Vec::new()).await))).await.unwrap(),
+    );
+    assert!(body.get("tls").is_none(), "{body}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::files::shown;
+use super::kinds::{self, NamedKind};
 use super::lookup;
 use super::mesh::Mesh;
 use super::network::{Netns, connect, node_name};
@@ -27,6 +28,9 @@ const ZTUNNEL_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST
 /// List what there is
 #[derive(Args, Debug)]
 pub(super) struct Get {
+    /// pods, services, workloads (what a ztunnel knows), gateways, routes, policies, or any kind, such as
+    /// destinationrules or se
+    #[arg(value_parser = What::parse)]
     what: What,
     /// Only this namespace's
     #[arg(long, short = 'n')]
@@ -39,23 +43,40 @@ pub(super) struct Get {
     output: Option<Output>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    /// The mesh's own programs are among them, in istio-system
-    #[value(alias = "pod", alias = "po")]
+    /// The mesh's own programs are among them, in istio-system.
     Pods,
-    #[value(alias = "service", alias = "svc")]
     Services,
-    /// What a ztunnel knows of the mesh
-    #[value(alias = "workload")]
+    /// What a ztunnel knows of the mesh.
     Workloads,
-    #[value(alias = "gateway", alias = "gtw")]
     Gateways,
-    #[value(alias = "route")]
     Routes,
-    /// Who may call whom, and how often, and which tokens are good
-    #[value(alias = "policy")]
+    /// Who may call whom, how, and how often, which tokens are good, and what is told of it.
     Policies,
+    /// The objects of one kind.
+    Kind(NamedKind),
+}
+
+impl What {
+    fn parse(text: &str) -> Result<Self> {
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "workload" | "workloads" => What::Workloads,
+            "route" | "routes" => What::Routes,
+            "policy" | "policies" => What::Policies,
+            _ => {
+                let kind = kinds::find(text).map_err(|error| {
+                    error.context(format!("{text:?} is none of workloads, routes and policies, and no kind"))
+                })?;
+                match kind.name {
+                    "pod" => What::Pods,
+                    "service" => What::Services,
+                    "gateway" => What::Gateways,
+                    _ => What::Kind(kind),
+                }
+            }
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -96,10 +117,18 @@ fn items(mesh: &Mesh, get: &Get) -> Result<Vec<Value>> {
             manifests(mesh, get, &kinds)
         }
         What::Policies => {
-            let kinds =
-                ["AuthorizationPolicy", "PeerAuthentication", "RateLimitPolicy", "RequestAuthentication"];
+            let kinds = [
+                "AuthorizationPolicy",
+                "BackendTLSPolicy",
+                "DestinationRule",
+                "PeerAuthentication",
+                "RateLimitPolicy",
+                "RequestAuthentication",
+                "Telemetry",
+            ];
             manifests(mesh, get, &kinds)
         }
+        What::Kind(kind) => manifests(mesh, get, &[kind.name]),
     }
 }
 
@@ -129,7 +158,10 @@ pub(super) fn ztunnel_dump(mesh: &Mesh, node: &str) -> Result<Value> {
 /// The user's objects of these kinds, with what the controller says of them.
 fn manifests(mesh: &Mesh, get: &Get, kinds: &[&str]) -> Result<Vec<Value>> {
     let mut found = documents(&mesh.manifests(), get)?;
-    found.retain(|it| kinds.contains(&it["kind"].as_str().unwrap_or_default()));
+    // ConfigMaps and Secrets lie there.
+    found.extend(documents(&mesh.data(), get)?);
+    let is_wanted = |kind: &str| kinds.iter().any(|wanted| wanted.eq_ignore_ascii_case(kind));
+    found.retain(|it| is_wanted(it["kind"].as_str().unwrap_or_default()));
     for document in &mut found {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (metadata, kind) = (&document["metadata"], text(&document["kind"]));

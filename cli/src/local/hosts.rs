@@ -38,10 +38,10 @@ pub(super) fn text(
     text
 }
 
-/// The `/etc/resolv.conf` of a pod. No server stands in it: there is none to ask, and the default,
-/// 127.0.0.1, refuses at once where the machine's own server would be waited for in vain.
-pub(super) fn resolver(namespace: &str) -> String {
-    format!("search {namespace}.{DOMAIN} {DOMAIN} cluster.local\noptions ndots:5\n")
+/// The `/etc/resolv.conf` of a pod. Its node stands in it as the server: captured pods are answered by ztunnel, and where nobody
+/// has captured the question the node refuses it at once, whereas the machine's own server would be waited for in vain.
+pub(super) fn resolver(namespace: &str, node: Ipv4Addr) -> String {
+    format!("nameserver {node}\nsearch {namespace}.{DOMAIN} {DOMAIN} cluster.local\noptions ndots:5\n")
 }
 
 #[cfg(test)]

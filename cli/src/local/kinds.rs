@@ -15,7 +15,7 @@ const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
     NamedKind { name, short, is_namespaced: true }
 }
 
-const KINDS: [NamedKind; 20] = [
+const KINDS: [NamedKind; 31] = [
     NamedKind { is_namespaced: false, ..kind("namespace", &["ns"]) },
     NamedKind { is_namespaced: false, ..kind("node", &["no"]) },
     NamedKind { is_namespaced: false, ..kind("gatewayclass", &["gc"]) },
@@ -23,17 +23,28 @@ const KINDS: [NamedKind; 20] = [
     kind("pod", &["po"]),
     kind("deployment", &["deploy"]),
     kind("service", &["svc"]),
+    kind("endpointslice", &[]),
     kind("gateway", &["gtw"]),
     kind("httproute", &[]),
     kind("grpcroute", &[]),
     kind("tlsroute", &[]),
     kind("tcproute", &[]),
+    kind("backendtlspolicy", &["btlspolicy"]),
     kind("virtualservice", &["vs"]),
     kind("destinationrule", &["dr"]),
-    kind("authorizationpolicy", &["ap", "authorizationpolicies"]),
+    kind("serviceentry", &["se"]),
+    kind("workloadentry", &["we"]),
+    kind("workloadgroup", &["wg"]),
+    kind("sidecar", &[]),
+    kind("proxyconfig", &[]),
+    kind("envoyfilter", &[]),
+    kind("wasmplugin", &[]),
+    kind("trafficextension", &[]),
+    kind("telemetry", &["telemetries"]),
+    kind("authorizationpolicy", &["ap"]),
     kind("peerauthentication", &["pa"]),
     kind("requestauthentication", &["ra"]),
-    kind("ratelimitpolicy", &["ratelimitpolicies"]),
+    kind("ratelimitpolicy", &[]),
     kind("configmap", &["cm"]),
     kind("secret", &[]),
 ];
@@ -41,10 +52,9 @@ const KINDS: [NamedKind; 20] = [
 /// The kind of that name, plural or short name.
 pub(super) fn find(text: &str) -> Result<NamedKind> {
     let text = text.to_ascii_lowercase();
-    let singular = text.strip_suffix("es").filter(|it| it.ends_with('s')).or_else(|| text.strip_suffix('s'));
-    let fits = |kind: &&NamedKind| {
-        kind.name == text || Some(kind.name) == singular || kind.short.contains(&text.as_str())
-    };
+    let singular = singular_of(&text);
+    let fits =
+        |kind: &&NamedKind| kind.name == text || kind.name == singular || kind.short.contains(&text.as_str());
     match KINDS.iter().find(fits) {
         Some(kind) => Ok(*kind),
         None => {
@@ -52,6 +62,15 @@ pub(super) fn find(text: &str) -> Result<NamedKind> {
             bail!("unknown kind {text:?}; known are {}", names.join(", "))
         }
     }
+}
+
+/// Of a plural; what is none comes out as something that is no name.
+fn singular_of(text: &str) -> String {
+    if let Some(stem) = text.strip_suffix("ies") {
+        return format!("{stem}y");
+    }
+    let stem = text.strip_suffix("es").filter(|it| it.ends_with('s')).or_else(|| text.strip_suffix('s'));
+    stem.unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -68,6 +87,10 @@ mod tests {
             ("authorizationpolicies", "authorizationpolicy"),
             ("HTTPRoutes", "httproute"),
             ("tcproutes", "tcproute"),
+            ("serviceentries", "serviceentry"),
+            ("BackendTLSPolicies", "backendtlspolicy"),
+            ("telemetry", "telemetry"),
+            ("dr", "destinationrule"),
             ("ns", "namespace"),
         ] {
             assert_eq!(find(text).unwrap().name, name, "{text}");

@@ -72,6 +72,8 @@ pub(super) fn ztunnel(mesh: &Mesh, node: u8, settings: &ProgramSettings) -> Resu
     let mut env = own_fields();
     let socket = mesh.node(&node_name(node)).join("zds.sock");
     env.push(json!({ "name": "INPOD_UDS", "value": socket }));
+    // There is no server that pods could reach: names the mesh does not know are refused at once, not waited for.
+    env.push(json!({ "name": "DNS_RESOLV_CONF", "value": "/dev/null" }));
     for (name, value) in control_plane(mesh, settings) {
         env.push(json!({ "name": name, "value": value }));
     }

@@ -2,10 +2,7 @@
 
 use adit_e2e::manifests::{EchoPod, service, waypoint};
 use adit_e2e::{Calls, Scene};
-use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
-use kube::api::{Patch, PatchParams};
+use anyhow::ensure;
 use serde_json::{Value, json};
 
 const POLICY: &str = "\
@@ -19,30 +16,9 @@ spec:
   rules: [{ to: [{ operation: { paths: [/private*] } }] }]
 ";
 
-const MAP: &str = "istio";
-
-fn maps(scene: &Scene) -> Api<ConfigMap> {
-    Api::namespaced(scene.cluster.client(), "istio-system")
-}
-
-/// The mesh's configuration as it is.
-async fn mesh_text(scene: &Scene) -> Result<String> {
-    let data = maps(scene).get(MAP).await?.data.context("no data")?;
-    data.get("mesh").cloned().context("no mesh configuration")
-}
-
-async fn set_mesh(scene: &Scene, text: &str) -> Result<()> {
-    let patch = Patch::Merge(json!({ "data": { "mesh": text } }));
-    maps(scene).patch(MAP, &PatchParams::default(), &patch).await?;
-    Ok(())
-}
-
-/// The same with somebody to ask; what is JSON is YAML.
-fn asking(text: &str, host: &str) -> Result<String> {
-    let mut mesh: Value = serde_saphyr::from_str(text)?;
-    let authorizer = json!({ "service": host, "port": 80, "timeout": "5s" });
-    mesh["extensionProviders"] = json!([{ "name": "e2e-authz", "envoyExtAuthzHttp": authorizer }]);
-    Ok(mesh.to_string())
+/// Whom the mesh can ask.
+fn provider(host: &str) -> Value {
+    json!({ "name": "e2e-authz", "envoyExtAuthzHttp": { "service": host, "port": 80, "timeout": "5s" } })
 }
 
 fn all(calls: &Calls, status: u64) -> bool {
@@ -70,23 +46,20 @@ async fn az_custom_asks_whom_the_mesh_configuration_names() {
         let private = format!("{url}private");
         scene.until("client", &[&private, "-n3"], |calls| all(calls, 403)).await?;
 
-        let before = mesh_text(&scene).await?;
-        set_mesh(&scene, &asking(&before, &scene.host("authz"))?).await?;
-        let outcome = async {
-            scene.until("client", &[&private, "-n5"], Calls::all_ok).await?;
-            // Whoever is asked answers as the query says, and the backend never sees that request.
-            let denied = format!("{url}private?status=401&header=x-from:authz");
-            scene.until("client", &[&denied, "-n3"], |calls| all(calls, 401)).await?;
-            // Nobody is asked about this one, so it is the backend's answer.
-            let public = format!("{url}?status=418");
-            scene.until("client", &[&public, "-n3"], |calls| all(calls, 418)).await?;
-            scene.delete(&service("authz", "authz")).await?;
-            scene.until("client", &[&private, "-n3"], |calls| all(calls, 403)).await.map(drop)
-        };
-        let outcome = outcome.await;
-        // To the letter: another text would be somebody else's, and stand in the way of the next upgrade by Helm.
-        set_mesh(&scene, &before).await?;
-        outcome
+        let asking = json!({ "extensionProviders": [provider(&scene.host("authz"))] });
+        scene
+            .with_mesh_config(asking, async || {
+                scene.until("client", &[&private, "-n5"], Calls::all_ok).await?;
+                // Whoever is asked answers as the query says, and the backend never sees that request.
+                let denied = format!("{url}private?status=401&header=x-from:authz");
+                scene.until("client", &[&denied, "-n3"], |calls| all(calls, 401)).await?;
+                // Nobody is asked about this one, so it is the backend's answer.
+                let public = format!("{url}?status=418");
+                scene.until("client", &[&public, "-n3"], |calls| all(calls, 418)).await?;
+                scene.delete(&service("authz", "authz")).await?;
+                scene.until("client", &[&private, "-n3"], |calls| all(calls, 403)).await.map(drop)
+            })
+            .await
     })
     .await;
 }

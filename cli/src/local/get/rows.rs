@@ -16,7 +16,7 @@ pub(super) fn table_of(what: What, items: &[Value]) -> String {
         What::Workloads => workloads(items),
         What::Gateways => gateways(items),
         What::Routes => routes(items),
-        What::Policies => policies(items),
+        What::Policies | What::Kind(_) => policies(items),
     }
 }
 
@@ -116,12 +116,14 @@ fn policies(items: &[Value]) -> String {
         let (metadata, spec, status) = (&policy["metadata"], &policy["spec"], &policy["status"]);
         let target = |target: &Value| format!("{}/{}", text(&target["kind"]), text(&target["name"]));
         let targets = list(&spec["targetRefs"]).chain(spec.get("targetRef")).map(target);
+        let hosts = list(&spec["hosts"]).chain(spec.get("host")).map(text);
+        let parents = list(&spec["parentRefs"]).map(|parent| text(&parent["name"]));
         let reasons: Vec<_> = conditions(status).map(|condition| text(&condition["reason"])).collect();
         [
             text(&metadata["namespace"]),
             text(&policy["kind"]),
             text(&metadata["name"]),
-            or_dash(&targets.collect::<Vec<_>>().join(",").into()),
+            or_dash(&targets.chain(hosts).chain(parents).collect::<Vec<_>>().join(",").into()),
             or_dash(&reasons.join(",").into()),
         ]
     };
@@ -129,9 +131,10 @@ fn policies(items: &[Value]) -> String {
     table(headings, &items.iter().map(row).collect::<Vec<_>>())
 }
 
-/// Some policies are told of once, others once for each target.
+/// Some objects are told of once, others once for each target or parent.
 fn conditions(status: &Value) -> impl Iterator<Item = &Value> {
-    let of_targets = list(&status["ancestors"]).flat_map(|target| list(&target["conditions"]));
+    let each = list(&status["ancestors"]).chain(list(&status["parents"]));
+    let of_targets = each.flat_map(|target| list(&target["conditions"]));
     let accepted = of_targets.filter(|condition| condition["type"] == "Accepted");
     list(&status["conditions"]).chain(accepted)
 }
@@ -175,9 +178,35 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_a_dash() {
-        for what in [What::Services, What::Gateways, What::Routes, What::Policies] {
+        for what in ["services", "gateways", "routes", "policies", "serviceentries"] {
+            let what = What::parse(what).unwrap();
             let table = table_of(what, &[json!({ "metadata": { "name": "x" } })]);
             assert!(table.lines().nth(1).unwrap().contains('-'), "{what:?}: {table}");
         }
+    }
+
+    #[test]
+    fn what_stands_for_several_kinds_is_told_from_a_kind() {
+        assert_eq!(What::parse("svc").unwrap(), What::Services);
+        assert_eq!(What::parse("policies").unwrap(), What::Policies);
+        assert!(matches!(What::parse("dr").unwrap(), What::Kind(kind) if kind.name == "destinationrule"));
+        let error = format!("{:#}", What::parse("thing").unwrap_err());
+        assert!(
+            error.contains("none of workloads, routes and policies") && error.contains("known are"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_destination_rule_is_a_row_with_its_host_and_what_is_said_of_it() {
+        let rule = json!({
+            "kind": "DestinationRule",
+            "metadata": { "namespace": "prod", "name": "web" },
+            "spec": { "host": "web.prod.svc.cluster.local" },
+            "status": { "conditions": [{ "type": "Accepted", "status": "True", "reason": "Accepted" }] },
+        });
+        let table = table_of(What::parse("dr").unwrap(), &[rule]);
+        let row: Vec<_> = table.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(row, ["prod", "DestinationRule", "web", "web.prod.svc.cluster.local", "Accepted"]);
     }
 }

@@ -107,8 +107,8 @@ impl Supervisor {
         let own_hosts = self.mesh.hosts().join(uid);
         let text = self.hosts_text(pod, site.address);
         fs::write(&own_hosts, text).with_context(|| files::shown(&own_hosts))?;
-        let resolver = self.mesh.hosts().join(format!("resolv.{namespace}"));
-        files::write_if_changed(&resolver, &hosts::resolver(&namespace))?;
+        let resolver = self.mesh.hosts().join(format!("resolv.{namespace}.{}", site.node));
+        files::write_if_changed(&resolver, &hosts::resolver(&namespace, addresses::bridge(site.node)))?;
         Ok(vec![(own_hosts, "/etc/hosts".into()), (resolver, "/etc/resolv.conf".into())])
     }
 
