@@ -9,6 +9,7 @@ use mesh_model::{Identity, ServiceConfig, WaypointConfig};
 use crate::client_hello::{self, Greeting};
 use crate::consent::{self, Opinion};
 use crate::detect::{self, Protocol};
+use crate::http::Lines;
 use crate::http::normalise::{self, Kind};
 use crate::own_call::message_of;
 use crate::rate_limits;
@@ -22,6 +23,17 @@ pub fn guess(bytes: &[u8]) -> Option<&'static str> {
         Protocol::Http1 => "HTTP/1.1",
         Protocol::Http2 => "HTTP/2",
         Protocol::Tcp => "TCP",
+    })
+}
+
+/// Where the first line ends on an HTTP/1 connection that must not pass.
+pub fn refused_line<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<usize> {
+    let mut lines = Lines::default();
+    let mut passed = 0;
+    pieces.into_iter().find_map(|piece| {
+        let fault = lines.find_fault(piece).map(|place| passed + place);
+        passed += piece.len();
+        fault
     })
 }
 

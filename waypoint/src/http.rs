@@ -21,6 +21,7 @@ mod request_id;
 mod response;
 mod retry;
 mod server;
+mod strict;
 mod upgrade;
 mod version;
 
@@ -59,6 +60,8 @@ pub(crate) use redirect::Redirection;
 pub(crate) use reply::grpc;
 pub(crate) use retry::{Failure, RetryPolicy};
 pub(crate) use server::serve;
+#[cfg(fuzzing)]
+pub(crate) use strict::Lines;
 pub(crate) use version::version_for;
 
 const UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
