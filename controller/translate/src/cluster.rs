@@ -196,9 +196,7 @@ impl Cluster {
             Object::ServiceEntry(object) => self.put_service_entry(name, (*object).into()),
             Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
             Object::Telemetry(object) => self.telemetries.put(name, Kept::new(&object.metadata, object.spec)),
-            Object::ProxyConfig(object) => {
-                self.proxy_configs.put(name, Kept::new(&object.metadata, object.spec))
-            }
+            Object::ProxyConfig(it) => self.proxy_configs.put(name, Kept::new(&it.metadata, it.spec)),
             Object::RateLimitPolicy(object) => {
                 self.rate_limit_policies.put(name, Kept::new(&object.metadata, object.spec))
             }
