@@ -52,12 +52,16 @@ for value in controller.autoscaleEnabled=true controller.replicaCount=3 global.n
   resourceQuotas.enabled=true validation.enabled=false global.logAsJson=true global.network=north revision=canary \
   ztunnel.enabled=false cni.enabled=false 'controller.serverNames={a.example.com}' 'global.imagePullSecrets={pull}' \
   global.waypoint.env.SOME=1 controller.env.SOME=true cni.cniConfFileName=10-x.conflist cni.taint.enabled=true \
-  ztunnel.peerCaCrl.enabled=true; do
+  ztunnel.peerCaCrl.enabled=true rateLimiter.enabled=true; do
   accepted adit --set "$value"
 done
 
+accepted adit --set rateLimiter.enabled=true,rateLimiter.redis.secretName=redis,global.networkPolicy.enabled=true \
+  --set-json 'rateLimiter.limits={"shop":{"domain":"shop","descriptors":[{"key":"plan"}]}}'
+
 for mistake in meshConfig.accessLogEncoding=XML:accessLogEncoding hubb=x:hubb global.logLevel=x:logLevel controller.replicaCount=0:replicaCount \
   cni.cniBinDir=opt/cni/bin:cniBinDir revision=Big:revision ztunnel.tolerations=x:tolerations \
+  rateLimiter.redis.url=redis.shop:url rateLimiter.limits.shop.domain=shop:descriptors \
   cni.healthPort=70000:healthPort ztunnel.terminationGracePeriodSeconds=0:terminationGracePeriodSeconds; do
   refused "${mistake%:*}" "${mistake##*:}"
 done
@@ -75,6 +79,14 @@ renders '!ValidatingWebhookConfiguration' --set validation.enabled=false
 renders 'value: kube-system,mesh'
 renders '!CRL_PATH'
 renders 'name: istio-ca-crl' --set ztunnel.peerCaCrl.enabled=true
+renders '!rate-limiter'
+renders 'name: adit-rate-limiter-canary' --set rateLimiter.enabled=true --set revision=canary
+renders 'value: "redis://r:1"' --set rateLimiter.enabled=true --set rateLimiter.redis.url=redis://r:1
+renders 'secretKeyRef: { name: red, key: url }' --set rateLimiter.enabled=true --set rateLimiter.redis.secretName=red
+renders '!RATE_LIMITS' --set rateLimiter.enabled=true
+renders 'shop.yaml: |' --set rateLimiter.enabled=true \
+  --set-json 'rateLimiter.limits={"shop":{"domain":"shop","descriptors":[{"key":"plan"}]}}'
+renders '!PodDisruptionBudget' --set rateLimiter.enabled=true --set rateLimiter.replicaCount=1
 renders '!REMOVE_NODE_TAINT'
 renders 'REMOVE_NODE_TAINT' --set cni.taint.enabled=true
 

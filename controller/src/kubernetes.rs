@@ -5,6 +5,7 @@ pub mod authority;
 pub(crate) mod certificates;
 pub mod classes;
 mod convert;
+pub mod copies;
 pub mod deployer;
 mod discovery;
 #[cfg(test)]
@@ -12,7 +13,6 @@ pub(crate) mod fake_api;
 pub mod leader;
 mod problems;
 mod retry;
-pub mod roots;
 mod seen;
 pub mod status;
 mod supervise;

@@ -159,6 +159,7 @@ fn service_config() -> routes::ServiceConfig {
         telemetry: Some(telemetry()),
         rate_limits: vec![local_limit(), global_limit()],
         race_connections: true,
+        grpc_web_ports: vec![8080],
     }
 }
 

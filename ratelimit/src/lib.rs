@@ -5,11 +5,13 @@
 mod counts;
 mod files;
 mod limits;
+mod metrics;
 mod run;
 mod service;
 
 pub use counts::{CannotCount, Counts};
 pub use files::{InvalidLimits, LimitFiles};
 pub use limits::{Limit, Limits, Unit};
+pub use metrics::Metrics;
 pub use run::{Settings, run};
 pub use service::LimitService;

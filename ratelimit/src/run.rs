@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use http::{Method, StatusCode};
 use mesh_proto::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
-use mesh_runtime::admin::{self, readiness_router};
+use mesh_runtime::admin::{self, answer, readiness_router};
 use mesh_runtime::drain;
 use mesh_runtime::logging::{self, Format};
 use mesh_runtime::readiness::Readiness;
@@ -32,7 +33,7 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Where it is asked, by gRPC.
     pub address: SocketAddr,
-    /// Where it says whether it is ready.
+    /// Where it says whether it is ready, and what it has decided.
     pub readiness_address: SocketAddr,
     /// `redis://…`
     pub redis: String,
@@ -50,15 +51,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let listener = listen(settings.address).await?;
     let probes = listen(settings.readiness_address).await?;
 
+    let service = LimitService::new(limits.clone(), counts);
+    let metrics = service.metrics();
+    let router = readiness_router(Readiness::new()).route(Method::GET, "/metrics", move |_| {
+        let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        answer(StatusCode::OK, openmetrics, metrics.encode())
+    });
     let (_probes_end, watcher) = drain::channel();
-    tokio::spawn(admin::serve(probes, readiness_router(Readiness::new()), watcher));
-    tokio::spawn(limits.clone().follow(PAUSE));
+    tokio::spawn(admin::serve(probes, router, watcher));
+    tokio::spawn(limits.follow(PAUSE));
     let (_quit, mut requests) = shutdown::channel();
     let (ended, end) = tokio::sync::oneshot::channel::<()>();
     let serving = Server::builder()
         .max_concurrent_streams(STREAMS)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .add_service(RateLimitServiceServer::new(LimitService::new(limits, counts)))
+        .add_service(RateLimitServiceServer::new(service))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
             // Dropped or sent: it ends.
             let _ = end.await;

@@ -1,6 +1,7 @@
 //! `envoy.service.ratelimit.v3.RateLimitService`: counts in fixed windows.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mesh_proto::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
 use mesh_proto::envoy::service::ratelimit::v3::rate_limit_response::rate_limit::Unit as WireUnit;
@@ -10,9 +11,10 @@ use mesh_proto::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitRespo
 use mesh_proto::envoy::r#type::v3::RateLimitUnit;
 use tonic::{Request, Response, Status};
 
-use crate::counts::{Counts, Hit};
+use crate::counts::{CannotCount, Counts, Hit};
 use crate::files::LimitFiles;
 use crate::limits::{Limit, Limits, Unit};
+use crate::metrics::{Metrics, RedisFailure, Verdict};
 
 /// No question that means well is about more.
 const MOST_DESCRIPTORS: usize = 64;
@@ -24,6 +26,7 @@ const GRACE: u64 = 5;
 pub struct LimitService {
     limits: LimitFiles,
     counts: Counts,
+    metrics: Arc<Metrics>,
 }
 
 /// A limit, and the window of its that a request falls in.
@@ -38,7 +41,12 @@ struct Window {
 impl LimitService {
     /// Limits from files or from the question, counted there.
     pub fn new(limits: LimitFiles, counts: Counts) -> LimitService {
-        LimitService { limits, counts }
+        LimitService { limits, counts, metrics: Arc::default() }
+    }
+
+    /// What is told of its answers.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
     }
 
     /// The answer to a question that is asked at a time, in seconds since 1970.
@@ -48,9 +56,21 @@ impl LimitService {
         let windows: Vec<_> =
             question.descriptors.iter().map(|it| find_window(&limits, question, it, now)).collect();
         let hits: Vec<Hit> = windows.iter().flatten().filter_map(|window| window.hit.clone()).collect();
-        let counted = self.counts.add(&hits).await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let counted = match self.counts.add(&hits).await {
+            Ok(counted) => counted,
+            Err(error) => {
+                self.metrics.decided(&question.domain, windows.iter().map(|_| Verdict::Error));
+                self.metrics.redis_failed(match error {
+                    CannotCount::Redis(_) => RedisFailure::Refused,
+                    CannotCount::TooSlow => RedisFailure::TooSlow,
+                });
+                return Err(Status::unavailable(error.to_string()));
+            }
+        };
         let mut counted = counted.into_iter();
-        let statuses: Vec<_> = windows.into_iter().map(|window| status(window, &mut counted)).collect();
+        let judged = windows.into_iter().map(|window| judge(window, &mut counted));
+        let (verdicts, statuses): (Vec<_>, Vec<_>) = judged.unzip();
+        self.metrics.decided(&question.domain, verdicts);
         let is_over = statuses.iter().any(|status| status.code() == Code::OverLimit);
         let overall = if is_over { Code::OverLimit } else { Code::Ok };
         Ok(RateLimitResponse { overall_code: overall.into(), statuses, ..RateLimitResponse::default() })
@@ -64,7 +84,10 @@ impl RateLimitService for LimitService {
         request: Request<RateLimitRequest>,
     ) -> Result<Response<RateLimitResponse>, Status> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        self.answer(request.get_ref(), now).await.map(Response::new)
+        let begin = Instant::now();
+        let answer = self.answer(request.get_ref(), now).await;
+        self.metrics.answered(begin.elapsed());
+        answer.map(Response::new)
     }
 }
 
@@ -116,14 +139,17 @@ fn brought(descriptor: &RateLimitDescriptor) -> Option<Limit> {
 }
 
 /// Where there is no limit, anything is within it.
-fn status(window: Option<Window>, counted: &mut impl Iterator<Item = u64>) -> DescriptorStatus {
+fn judge(window: Option<Window>, counted: &mut impl Iterator<Item = u64>) -> (Verdict, DescriptorStatus) {
     let ok = DescriptorStatus { code: Code::Ok.into(), ..DescriptorStatus::default() };
-    let Some(Window { limit, rest, hit }) = window else { return ok };
+    let Some(Window { limit, rest, hit }) = window else { return (Verdict::Unlimited, ok) };
     let (Some(requests), Some(count)) = (limit.requests, hit.and_then(|_| counted.next())) else {
-        return DescriptorStatus { limit_remaining: u32::MAX, ..ok };
+        return (Verdict::Unlimited, DescriptorStatus { limit_remaining: u32::MAX, ..ok });
     };
-    let within = count <= requests.into();
-    let code = if within || limit.shadow { Code::Ok } else { Code::OverLimit };
+    let (verdict, code) = match count <= requests.into() {
+        true => (Verdict::Within, Code::Ok),
+        false if limit.shadow => (Verdict::Shadowed, Code::Ok),
+        false => (Verdict::OverLimit, Code::OverLimit),
+    };
     let unit = match limit.unit {
         Unit::Second => WireUnit::Second,
         Unit::Minute => WireUnit::Minute,
@@ -133,7 +159,7 @@ fn status(window: Option<Window>, counted: &mut impl Iterator<Item = u64>) -> De
         Unit::Year => WireUnit::Year,
     };
     let left = u64::from(requests).saturating_sub(count);
-    DescriptorStatus {
+    let status = DescriptorStatus {
         code: code.into(),
         current_limit: Some(RateLimit { requests_per_unit: requests, unit: unit.into(), name: limit.name }),
         limit_remaining: u32::try_from(left).unwrap_or(u32::MAX),
@@ -141,7 +167,8 @@ fn status(window: Option<Window>, counted: &mut impl Iterator<Item = u64>) -> De
             seconds: i64::try_from(rest).unwrap_or(i64::MAX),
             nanos: 0,
         }),
-    }
+    };
+    (verdict, status)
 }
 
 #[cfg(test)]

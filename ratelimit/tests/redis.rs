@@ -100,6 +100,13 @@ async fn one(service: &LimitService, descriptor: RateLimitDescriptor) -> (Code, 
     (answer.overall_code(), answer.statuses[0].limit_remaining)
 }
 
+/// How many descriptors of the domain came out like this.
+fn decided(service: &LimitService, result: &str) -> u64 {
+    let begin = format!("adit_rate_limiter_decisions_total{{domain=\"shop\",result=\"{result}\"}} ");
+    let page = service.metrics().encode();
+    page.lines().find_map(|line| line.strip_prefix(&begin)?.parse().ok()).unwrap_or(0)
+}
+
 #[tokio::test]
 async fn res_counts_are_shared_by_all_who_count_and_kept_apart_by_descriptor() {
     let redis = Redis::start(free_port()).await;
@@ -115,6 +122,9 @@ async fn res_counts_are_shared_by_all_who_count_and_kept_apart_by_descriptor() {
     assert_eq!(one(&first, descriptor("plan", "paid")).await, (Code::Ok, u32::MAX));
     assert_eq!(one(&first, descriptor("seen", "x")).await.0, Code::Ok, "a shadow");
     assert_eq!(one(&first, descriptor("other", "x")).await.0, Code::Ok, "no limit");
+    for (result, number) in [("within", 3), ("over_limit", 1), ("shadowed", 1), ("unlimited", 2)] {
+        assert_eq!(decided(&first, result), number, "{result}");
+    }
 }
 
 #[tokio::test]
@@ -144,6 +154,9 @@ async fn res_without_redis_nothing_is_answered_and_it_is_found_again() {
     let refused = ask(&service, vec![descriptor("plan", "free")]).await.unwrap_err();
     assert_eq!(refused.code(), GrpcCode::Unavailable);
     assert!(refused.message().starts_with("the counts cannot be reached"), "{refused}");
+    assert_eq!(decided(&service, "error"), 1);
+    let failures = "adit_rate_limiter_redis_errors_total{";
+    assert!(service.metrics().encode().contains(failures));
     let answered = async || ask(&service, vec![descriptor("plan", "free")]).await.is_ok();
     let redis = Redis::start(port).await;
     eventually(answered).await;

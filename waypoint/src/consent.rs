@@ -14,7 +14,7 @@ use mesh_model::{AuthorizationService, CheckProtocol, CheckedBody};
 use thiserror::Error;
 
 use crate::balance::{Chosen, OnItsWay};
-use crate::http::{Beginning, Edits, RequestBody};
+use crate::http::{Beginning, ClientBody, Edits, RequestBody};
 use crate::own_call::{CallError, exchange, fetch_callee};
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
@@ -130,13 +130,13 @@ impl Authorizer {
         tunnel: &Tunnel,
         way: (&(Chosen, OnItsWay), Option<&Arc<Terms>>),
         version: Version,
-        request: Request<RequestBody<hyper::body::Incoming>>,
+        request: Request<RequestBody<ClientBody>>,
     ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), NoOpinion> {
         Ok(exchange(tunnel, way, version, request).await?)
     }
 }
 
 /// A body that is sent at once.
-fn whole(bytes: Bytes) -> RequestBody<hyper::body::Incoming> {
+fn whole(bytes: Bytes) -> RequestBody<ClientBody> {
     if bytes.is_empty() { RequestBody::Empty } else { RequestBody::Whole(Full::new(bytes)) }
 }

@@ -10,6 +10,7 @@ use crate::client_hello::{self, Greeting};
 use crate::consent::{self, Opinion};
 use crate::detect::{self, Protocol};
 use crate::http::normalise::{self, Kind};
+use crate::http::{Decoder, Lines};
 use crate::own_call::message_of;
 use crate::rate_limits;
 use crate::routes::{Action, PathMatched, ServiceRoutes, Subject, Verdict, authority_of};
@@ -23,6 +24,27 @@ pub fn guess(bytes: &[u8]) -> Option<&'static str> {
         Protocol::Http2 => "HTTP/2",
         Protocol::Tcp => "TCP",
     })
+}
+
+/// Where the first line ends on an HTTP/1 connection that must not pass.
+pub fn refused_line<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<usize> {
+    let mut lines = Lines::default();
+    let mut passed = 0;
+    pieces.into_iter().find_map(|piece| {
+        let fault = lines.find_fault(piece).map(|place| passed + place);
+        passed += piece.len();
+        fault
+    })
+}
+
+/// What a body of gRPC-web says in base64, whatever the pieces it comes in; none if it cannot be read.
+pub fn base64_body<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut decoder = Decoder::default();
+    let mut all = Vec::new();
+    for piece in pieces {
+        all.extend_from_slice(&decoder.read(piece).ok()?);
+    }
+    decoder.end().ok().map(|()| all)
 }
 
 /// The name that TLS asks for, or that it asks for none; nothing while that is open.

@@ -9,6 +9,7 @@ mod consent;
 mod cors;
 mod edits;
 mod fault;
+mod grpc_web;
 mod headers;
 mod mirror;
 pub(crate) mod normalise;
@@ -21,6 +22,7 @@ mod request_id;
 mod response;
 mod retry;
 mod server;
+mod strict;
 mod upgrade;
 mod version;
 
@@ -53,6 +55,7 @@ pub(crate) use body::{Beginning, RequestBody};
 pub(crate) use cors::Cors;
 pub(crate) use edits::{Edits, How, editable};
 pub(crate) use fault::includes;
+pub(crate) use grpc_web::ClientBody;
 pub(crate) use headers::{HeaderEdit, is_framing};
 pub(crate) use path::PathEdit;
 pub(crate) use redirect::Redirection;
@@ -60,6 +63,8 @@ pub(crate) use reply::grpc;
 pub(crate) use retry::{Failure, RetryPolicy};
 pub(crate) use server::serve;
 pub(crate) use version::version_for;
+#[cfg(fuzzing)]
+pub(crate) use {grpc_web::Decoder, strict::Lines};
 
 const UPSTREAM_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
@@ -80,11 +85,15 @@ async fn carry_out(
 ) -> Response<ResponseBody> {
     let upgrade = hyper::upgrade::on(&mut request);
     let (mut head, body) = request.into_parts();
-    let kind = Kind::of(&head);
+    let mut kind = Kind::of(&head);
     request_id::ensure(&mut head.headers);
     // Found once, so that a request is routed and reported by what it was judged by.
     let guards = Guards::find(&tunnel);
+    if guards.as_deref().is_some_and(|guards| guards.speaks_grpc_web(tunnel.target.port())) {
+        kind = kind.or_grpc_web(grpc_web::accept(&mut head.headers));
+    }
     let mut exchange = Exchange::begin(&tunnel, &mut head, kind, guards.as_deref().map(Guards::reporting));
+    let (body, damage) = ClientBody::new(body, kind.grpc_web);
     let body = BodySource::new(body, exchange.received());
 
     // Awaited where it is made: what has a name first is copied for every request.
@@ -108,7 +117,7 @@ async fn carry_out(
     .await;
     let (rule, matched, permit) = match routed {
         Ok(routed) => routed,
-        Err(reply) => return reply::respond(reply, kind, None, exchange),
+        Err(reply) => return reply::respond(damage.explain(reply), kind, None, exchange),
     };
 
     let begin = Instant::now();
@@ -128,9 +137,12 @@ async fn carry_out(
             let upstream_time = begin.elapsed();
             let changed = change_response(&rule, backend, answer, kind, upstream_time);
             exchange.answered(changed.response.status(), changed.response.headers(), Some(upstream_time));
-            respond(changed, upgrade, exchange, deadline, &tunnel)
+            respond(changed, upgrade, (exchange, kind), deadline, &tunnel)
         }
-        Err(reply) => reply::respond(reply, kind, Some(&rule.response_headers), exchange),
+        Err(reply) => {
+            let reply = damage.explain(reply);
+            reply::respond(reply, kind, Some(&rule.response_headers), exchange)
+        }
     }
 }
 
@@ -221,14 +233,16 @@ fn change_response(
 
 /// The response as it goes to the client; a WebSocket's connections are joined.
 fn respond(
-    Answer { response, lease }: Answer,
+    Answer { mut response, lease }: Answer,
     client: OnUpgrade,
-    exchange: Exchange,
+    (exchange, kind): (Exchange, Kind),
     deadline: Option<Instant>,
     tunnel: &Tunnel,
 ) -> Response<ResponseBody> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return upgrade::join(response, client, (exchange, lease), tunnel.drain.clone());
     }
-    response.map(|body| ResponseBody::backend(body, lease, exchange, deadline))
+    // What is no gRPC stays what it is.
+    let form = kind.grpc_web.filter(|form| form.answer(response.headers_mut()));
+    response.map(|body| ResponseBody::backend(body, lease, exchange, deadline).told_in(form))
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
 use thiserror::Error;
 
 use crate::balance::{Caller, Chosen, OnItsWay, Outcome};
-use crate::http::RequestBody;
+use crate::http::{ClientBody, RequestBody};
 use crate::outside::fetch_endpoint;
 use crate::routes::Destination;
 use crate::tunnel::Tunnel;
@@ -39,7 +38,7 @@ pub(crate) async fn exchange(
     tunnel: &Tunnel,
     ((chosen, on_its_way), terms): (&(Chosen, OnItsWay), Option<&Arc<Terms>>),
     version: Version,
-    request: Request<RequestBody<Incoming>>,
+    request: Request<RequestBody<ClientBody>>,
 ) -> Result<(http::response::Parts, Bytes, Option<HeaderMap>), CallError> {
     // By TLS it is asked under its own name, whatever the request's host.
     let hop = Hop {

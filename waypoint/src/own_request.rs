@@ -4,14 +4,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HOST, HeaderValue, TE};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use prost::Message;
 
-use crate::http::RequestBody;
+use crate::http::{ClientBody, RequestBody};
 use crate::upstream::Version;
 
 /// As the pool takes them.
-pub(crate) type OwnRequest = Request<RequestBody<Incoming>>;
+pub(crate) type OwnRequest = Request<RequestBody<ClientBody>>;
 
 /// A POST with a body; none if the host is no authority, or the path no path.
 pub(crate) fn post(

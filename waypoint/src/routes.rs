@@ -6,7 +6,7 @@ mod pattern;
 mod rule;
 mod stream;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
@@ -33,6 +33,8 @@ pub(crate) struct ServiceRoutes {
     pub(crate) reporting: Option<Reporting>,
     /// How many requests it takes.
     pub(crate) limits: Vec<Limit>,
+    /// Where requests may come as gRPC-web.
+    pub(crate) grpc_web_ports: BTreeSet<u16>,
 }
 
 /// The routes of one service port.
@@ -63,6 +65,7 @@ impl ServiceRoutes {
             guard: Guard::compile(&config.security),
             reporting: config.telemetry.as_ref().map(Reporting::compile),
             limits: Vec::new(),
+            grpc_web_ports: config.grpc_web_ports.clone(),
         }
     }
 

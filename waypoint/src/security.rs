@@ -150,6 +150,11 @@ impl Guards {
         self.service.as_deref()
     }
 
+    /// Whether requests to a port of the tunnel's service may come as gRPC-web.
+    pub(crate) fn speaks_grpc_web(&self, service_port: u16) -> bool {
+        self.routes().is_some_and(|routes| routes.grpc_web_ports.contains(&service_port))
+    }
+
     /// What is told of requests, as of the same moment.
     pub(crate) fn reporting(&self) -> &Reporting {
         let of_service = self.service.as_deref().and_then(|routes| routes.reporting.as_ref());

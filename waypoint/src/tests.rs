@@ -14,6 +14,7 @@ mod authorization;
 mod balancing;
 mod claims;
 mod floods;
+mod grpc_web;
 mod handed;
 mod hostile_backends;
 mod limits;

@@ -115,6 +115,7 @@ fn teapot() -> ServiceConfig {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        grpc_web_ports: Default::default(),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     /// Where it is asked, by gRPC
     #[arg(long, value_name = "ADDRESS", env = "RATE_LIMITER_ADDRESS", default_value = "[::]:8081")]
     address: SocketAddr,
-    /// Where it says that it is ready, under /healthz/ready
+    /// Where it says that it is ready, under /healthz/ready, and what it has decided, under /metrics
     #[arg(long, value_name = "ADDRESS", env = "RATE_LIMITER_READINESS_ADDRESS", default_value = "[::]:8080")]
     readiness_address: SocketAddr,
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use mesh_identity::RevocationLists;
 use mesh_identity::authority::{Authority, AuthorityPem};
 
 /// The signing certificate.
@@ -17,6 +18,9 @@ pub const KEY: &str = "ca-key.pem";
 pub const CHAIN: &str = "cert-chain.pem";
 /// The roots to trust.
 pub const ROOT: &str = "root-cert.pem";
+
+/// Lists of what was revoked; they may be missing.
+pub const REVOCATION_LISTS: &str = "ca-crl.pem";
 
 /// Istio's names, and those of a TLS Secret as cert-manager fills it: certificate, key, chain, root.
 const LAYOUTS: [[&str; 4]; 2] =
@@ -33,6 +37,8 @@ pub struct Files {
     pub chain: String,
     /// The roots to trust.
     pub root: String,
+    /// Lists of what was revoked, if there are any.
+    pub revocation_lists: Option<String>,
 }
 
 impl Files {
@@ -42,7 +48,7 @@ impl Files {
         // it once keeps files of before and after apart.
         let place = fs::canonicalize(directory.join("..data")).unwrap_or_else(|_| directory.to_owned());
         let mut texts = BTreeMap::new();
-        for name in LAYOUTS.iter().flatten() {
+        for name in LAYOUTS.iter().flatten().chain([&REVOCATION_LISTS]) {
             match fs::read_to_string(place.join(name)) {
                 Ok(text) => {
                     texts.insert((*name).to_owned(), text);
@@ -73,14 +79,23 @@ impl Files {
             }
             let [certificate, key, chain, root] =
                 layout.map(|name| texts.get(name).cloned().unwrap_or_default());
-            return Ok(Some(Files { certificate, key, chain, root }));
+            let revocation_lists = texts.get(REVOCATION_LISTS).cloned();
+            return Ok(Some(Files { certificate, key, chain, root, revocation_lists }));
         }
         Ok(None)
     }
 
+    /// The lists of what was revoked, if they can be read.
+    pub fn usable_lists(&self) -> anyhow::Result<Option<&str>> {
+        let Some(text) = &self.revocation_lists else { return Ok(None) };
+        RevocationLists::parse(text.as_bytes())
+            .with_context(|| format!("{REVOCATION_LISTS} cannot be used; mend it, or take it out"))?;
+        Ok(Some(text))
+    }
+
     /// The authority they make, if they fit together.
     pub fn authority(&self) -> anyhow::Result<Authority> {
-        let Files { certificate, key, chain, root } = self;
+        let Files { certificate, key, chain, root, revocation_lists: _ } = self;
         Ok(Authority::load(&AuthorityPem { certificate, key, chain, root })?)
     }
 }

@@ -30,6 +30,7 @@ pub struct AuthoritySettings {
 /// Keeps the authority in step with where it comes from.
 pub struct AuthorityKeeper {
     current: CurrentAuthority,
+    revoked: watch::Sender<Option<String>>,
     origin: Origin,
 }
 
@@ -45,15 +46,22 @@ impl AuthorityKeeper {
         if let Some((files, authority)) = PluggedIn::open(&settings.directory)? {
             info!("using the certificate authority in {}", settings.directory.display());
             let current = CurrentAuthority::new(authority);
-            return Ok(AuthorityKeeper { current, origin: Origin::PluggedIn(files) });
+            let revoked = watch::Sender::new(files.revocation_lists());
+            return Ok(AuthorityKeeper { current, revoked, origin: Origin::PluggedIn(files) });
         }
         let (secret, authority) = CaSecret::open(client, &settings.namespace, &settings.trust_domain).await?;
-        Ok(AuthorityKeeper { current: CurrentAuthority::new(authority), origin: Origin::Secret(secret) })
+        let (current, revoked) = (CurrentAuthority::new(authority), watch::Sender::default());
+        Ok(AuthorityKeeper { current, revoked, origin: Origin::Secret(secret) })
     }
 
     /// The authority, as it is kept.
     pub fn current(&self) -> CurrentAuthority {
         self.current.clone()
+    }
+
+    /// The lists of what was revoked, as they are kept; none where nobody has plugged in any.
+    pub fn revoked(&self) -> watch::Receiver<Option<String>> {
+        self.revoked.subscribe()
     }
 
     /// Follows changes, for ever. The leader also renews a root of our own.
@@ -74,7 +82,7 @@ impl AuthorityKeeper {
 
     async fn follow(&mut self, is_leader: bool) -> anyhow::Result<()> {
         match &mut self.origin {
-            Origin::PluggedIn(files) => files.follow(&self.current),
+            Origin::PluggedIn(files) => files.follow(&self.current, &self.revoked),
             Origin::Secret(secret) => secret.follow(&self.current, is_leader).await,
         }
     }

@@ -1,11 +1,14 @@
 //! What authenticates and certifies on Kubernetes, put together: the authority, the reviewer of
 //! tokens, and what the leader hands out so that others trust both.
 
+use std::sync::Arc;
+
 use kube::Client;
+use mesh_identity::authority::Authority;
 use tokio::sync::watch;
 
 use super::authority::{AuthorityKeeper, AuthoritySettings};
-use super::roots;
+use super::copies::{REVOCATION_LISTS, ROOTS, distribute};
 use super::tokens::TokenReviewer;
 use crate::ca::CurrentAuthority;
 use crate::webhook::{ConfigurationSettings, keep_configuration};
@@ -60,11 +63,15 @@ impl Trust {
                 None => std::future::pending().await,
             }
         };
-        let roots = roots::distribute(self.client.clone(), authority.clone(), leads.clone());
+        let root = |authority: &Arc<Authority>| Some(authority.root_pem().to_owned());
+        let roots = distribute(self.client.clone(), ROOTS, authority.changes(), root, leads.clone());
+        let revoked = self.keeper.revoked();
+        let lists = distribute(self.client.clone(), REVOCATION_LISTS, revoked, Clone::clone, leads.clone());
         // None of them ends while the leader is elected; when one does, the rest is of no use.
         tokio::select! {
             () = webhook => {}
             () = roots => {}
+            () = lists => {}
             () = self.keeper.run(leads.clone()) => {}
         }
     }

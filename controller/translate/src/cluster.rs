@@ -33,7 +33,7 @@ use std::sync::Arc;
 use gateway_api::backendtlspolicies::BackendTlsPolicySpec;
 
 use crate::objects::{
-    AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec,
+    AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec, ProxyConfigSpec,
     RateLimitPolicySpec, RequestAuthenticationSpec, TelemetrySpec,
 };
 
@@ -92,6 +92,7 @@ pub struct Cluster {
     pub(crate) request_authentications: Table<Kept<RequestAuthenticationSpec>>,
     pub(crate) telemetries: Table<Kept<TelemetrySpec>>,
     pub(crate) rate_limit_policies: Table<Kept<RateLimitPolicySpec>>,
+    pub(crate) proxy_configs: Table<Kept<ProxyConfigSpec>>,
     /// What has been fetched of the keys that RequestAuthentications name.
     pub(crate) key_sets: BTreeMap<KeySource, KeySet>,
     /// Objects that have no effect although someone counts on one.
@@ -195,6 +196,7 @@ impl Cluster {
             Object::ServiceEntry(object) => self.put_service_entry(name, (*object).into()),
             Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
             Object::Telemetry(object) => self.telemetries.put(name, Kept::new(&object.metadata, object.spec)),
+            Object::ProxyConfig(it) => self.proxy_configs.put(name, Kept::new(&it.metadata, it.spec)),
             Object::RateLimitPolicy(object) => {
                 self.rate_limit_policies.put(name, Kept::new(&object.metadata, object.spec))
             }
@@ -203,8 +205,7 @@ impl Cluster {
             | Object::IstioGateway(_)
             | Object::EnvoyFilter(_)
             | Object::WasmPlugin(_)
-            | Object::TrafficExtension(_)
-            | Object::ProxyConfig(_) => self.put_unenforced(&object),
+            | Object::TrafficExtension(_) => self.put_unenforced(&object),
             // Nothing is derived from these: a Deployment's pods are objects of their own.
             Object::ServiceAccount(_) | Object::Deployment(_) => false,
         }
@@ -239,14 +240,14 @@ impl Cluster {
             Kind::WorkloadEntry => self.workload_entries.remove(&name),
             Kind::RequestAuthentication => self.request_authentications.remove(&name),
             Kind::Telemetry => self.telemetries.remove(&name),
+            Kind::ProxyConfig => self.proxy_configs.remove(&name),
             Kind::RateLimitPolicy => self.rate_limit_policies.remove(&name),
             Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway
             | Kind::EnvoyFilter
             | Kind::WasmPlugin
-            | Kind::TrafficExtension
-            | Kind::ProxyConfig => self.unenforced.remove(key).is_some(),
+            | Kind::TrafficExtension => self.unenforced.remove(key).is_some(),
             Kind::ServiceAccount | Kind::Deployment => false,
         }
     }

@@ -14,6 +14,8 @@ pub use waypoint::{
     waypoint, waypoints,
 };
 
+pub(crate) use waypoint::find_proxy_config_problems;
+
 use crate::cluster::{Cluster, Settings};
 use crate::objects::{Object, ObjectKey};
 
@@ -21,8 +23,9 @@ use crate::objects::{Object, ObjectKey};
 /// An object that is among them already is left as it is.
 pub fn expand(objects: &[Object], settings: &Settings, template: &WaypointTemplate) -> Vec<Object> {
     let mut cluster = Cluster::new(settings.clone());
-    let gateways = objects.iter().filter(|it| matches!(it, Object::Gateway(_) | Object::GatewayClass(_)));
-    gateways.cloned().for_each(|object| drop(cluster.apply(object)));
+    let asking =
+        |it: &&Object| matches!(it, Object::Gateway(_) | Object::GatewayClass(_) | Object::ProxyConfig(_));
+    objects.iter().filter(asking).cloned().for_each(|object| drop(cluster.apply(object)));
     let given: BTreeMap<ObjectKey, &Object> = objects.iter().map(|object| (object.key(), object)).collect();
     let names: Vec<_> = cluster.gateways.iter().map(|(name, _)| name.clone()).collect();
     let generated = names.iter().filter_map(|name| waypoint(&cluster, name, template));

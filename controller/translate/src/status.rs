@@ -5,6 +5,7 @@ mod condition;
 mod gateway;
 mod own_waypoint;
 mod policy;
+mod proxy_config;
 mod rate_limit_policy;
 mod route;
 mod routing;
@@ -83,14 +84,14 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
         | Kind::Pod
         | Kind::Deployment
         | Kind::EndpointSlice => None,
+        Kind::ProxyConfig => proxy_config::derive(cluster, &name).map(conditions),
         Kind::Telemetry => telemetry::derive(cluster, &name).map(conditions),
         Kind::WorkloadGroup
         | Kind::Sidecar
         | Kind::IstioGateway
         | Kind::EnvoyFilter
         | Kind::WasmPlugin
-        | Kind::TrafficExtension
-        | Kind::ProxyConfig => unenforced::derive(cluster, key).map(conditions),
+        | Kind::TrafficExtension => unenforced::derive(cluster, key).map(conditions),
     }
 }
 
@@ -118,6 +119,7 @@ pub fn keys(cluster: &Cluster) -> BTreeSet<ObjectKey> {
     let authentications = cluster.request_authentications.iter();
     keys.extend(authentications.map(|(name, _)| of(Kind::RequestAuthentication)(name)));
     keys.extend(cluster.telemetries.iter().map(|(name, _)| of(Kind::Telemetry)(name)));
+    keys.extend(cluster.proxy_configs.iter().map(|(name, _)| of(Kind::ProxyConfig)(name)));
     keys.extend(cluster.rate_limit_policies.iter().map(|(name, _)| of(Kind::RateLimitPolicy)(name)));
     keys.extend(cluster.unenforced.keys().cloned());
     keys

@@ -67,6 +67,69 @@ fn annotations_choose_the_name_the_account_and_the_type_of_service() {
     assert_eq!(serde_json::to_value(&objects[1]).unwrap()["spec"]["type"], json!("LoadBalancer"));
 }
 
+/// The environment of a waypoint's container that is not from its pod.
+fn environment(text: &str) -> BTreeMap<String, String> {
+    let objects = generate(text);
+    let deployment = objects.iter().find(|it| matches!(it, Object::Deployment(_))).unwrap();
+    let value = serde_json::to_value(deployment).unwrap();
+    let variables = value["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let given = variables.iter().filter_map(|it| Some((text(&it["name"])?, text(&it["value"])?)));
+    given.collect()
+}
+
+fn proxy_config(name: &str, namespace: &str, spec: &str) -> String {
+    format!(
+        "\n---\napiVersion: networking.istio.io/v1beta1\nkind: ProxyConfig\n\
+         metadata: {{ name: {name}, namespace: {namespace} }}\nspec: {spec}\n"
+    )
+}
+
+#[test]
+fn proxy_configs_say_threads_and_environment_the_closest_first() {
+    let mesh = proxy_config(
+        "mesh",
+        "istio-system",
+        "{ concurrency: 1, environmentVariables: { A: mesh, B: mesh, C: mesh, XDS_ADDRESS: 'https://other:15012' } }",
+    );
+    let everything = [
+        mesh.clone(),
+        proxy_config("all", "prod", "{ concurrency: 0, environmentVariables: { B: prod, C: prod } }"),
+        proxy_config(
+            "some",
+            "prod",
+            "{ selector: { matchLabels: { team: shop } }, environmentVariables: { C: shop } }",
+        ),
+        proxy_config("younger", "prod", "{ environmentVariables: { D: never } }"),
+        proxy_config(
+            "others",
+            "prod",
+            "{ selector: { matchLabels: { team: bank } }, environmentVariables: { C: bank } }",
+        ),
+        proxy_config("elsewhere", "test", "{ concurrency: 7, environmentVariables: { A: test } }"),
+        proxy_config("own", "prod", "{ selector: { matchLabels: { team: none } } }"),
+    ];
+    let found = environment(&(WAYPOINT.to_owned() + &everything.concat()));
+    let expected = [
+        ("A", "mesh"),
+        ("B", "prod"),
+        ("C", "shop"),
+        ("GATEWAY_NAME", "waypoint"),
+        ("WAYPOINT_WORKER_THREADS", "100%"),
+        ("XDS_ADDRESS", "https://other:15012"),
+    ];
+    assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    let of_mesh = environment(&(WAYPOINT.to_owned() + &mesh));
+    assert_eq!(of_mesh["WAYPOINT_WORKER_THREADS"], "1");
+}
+
+#[test]
+fn sec_who_a_waypoint_is_is_not_for_proxy_configs_to_say() {
+    let spec = "{ environmentVariables: { GATEWAY_NAME: other, POD_NAME: other, SERVICE_ACCOUNT: other } }";
+    let with = environment(&(WAYPOINT.to_owned() + &proxy_config("own", "prod", spec)));
+    assert_eq!(with, environment(WAYPOINT));
+}
+
 #[test]
 fn wp_15_nothing_is_made_for_gateways_that_are_not_ours_to_make() {
     for (from, to) in [

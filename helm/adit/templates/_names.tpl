@@ -9,6 +9,8 @@
 
 {{- define "adit.controller" -}}adit-controller{{ include "adit.suffix" . }}{{- end }}
 
+{{- define "adit.rateLimiter" -}}adit-rate-limiter{{ include "adit.suffix" . }}{{- end }}
+
 {{- define "adit.webhook" -}}adit-validator{{ include "adit.suffix" . }}-{{ .Release.Namespace }}{{- end }}
 
 {{- define "adit.address" -}}https://{{ include "adit.controller" . }}.{{ .Release.Namespace }}.svc:15012{{- end }}

@@ -2,7 +2,7 @@
 //! retries, timeouts, faults, mirrors. Rules arrive in order of precedence, so
 //! the first that matches is the right one whatever API they were written in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct ServiceConfig {
     pub rate_limits: Vec<RateLimit>,
     /// Of several addresses that the name of an endpoint has, that one is used which takes a connection first.
     pub race_connections: bool,
+    /// Service ports whose requests may come as gRPC-web; their endpoints get gRPC.
+    pub grpc_web_ports: BTreeSet<u16>,
 }
 
 impl ServiceConfig {

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Request, StatusCode, Uri};
-use hyper::body::Incoming;
 use mesh_authz::Permit;
 use mesh_model::NamespacedHostname;
 use mesh_telemetry::RequestFlags;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::{BodySource, RequestBody};
+use super::grpc_web::ClientBody;
 use super::normalise::Kind;
 use super::reply::{Reply, grpc};
 use super::report::Exchange;
@@ -31,7 +31,7 @@ const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count
 /// A request as it goes to the backend.
 pub(crate) struct Outgoing {
     pub(crate) head: Parts,
-    pub(crate) body: BodySource<Incoming>,
+    pub(crate) body: BodySource<ClientBody>,
     pub(crate) kind: Kind,
 }
 

@@ -3,13 +3,13 @@
 
 use http::StatusCode;
 use http::request::Parts;
-use hyper::body::Incoming;
 use mesh_authz::{Consent, questions};
 use mesh_telemetry::RequestFlags;
 
 use super::authorize::call_of;
 use super::body::{Beginning, BodySource, BoxError};
 use super::edits::Edits;
+use super::grpc_web::ClientBody;
 use super::normalise::Kind;
 use super::reply::Reply;
 use crate::consent::{Authorizer, Denied, NoOpinion, Opinion, Subject};
@@ -21,7 +21,7 @@ use crate::tunnel::Tunnel;
 pub(super) async fn obtain(
     tunnel: &Tunnel,
     guards: &Guards,
-    (head, body, kind): (&mut Parts, &BodySource<Incoming>, Kind),
+    (head, body, kind): (&mut Parts, &BodySource<ClientBody>, Kind),
     edits: &mut Edits,
 ) -> Result<Consent, Reply> {
     let mut questions = questions(guards.policies(), &call_of(tunnel, head, None));
@@ -58,7 +58,7 @@ pub(super) async fn obtain(
 /// What is told of the request's body; a request with more in it than may be told is refused.
 async fn told_body(
     authorizer: &Authorizer,
-    body: &BodySource<Incoming>,
+    body: &BodySource<ClientBody>,
     kind: Kind,
 ) -> Result<Option<Beginning>, Reply> {
     let Some((wanted, limit)) = authorizer.wants_body().filter(|_| !kind.websocket) else { return Ok(None) };

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use super::attempts::{Outgoing, find_terms, hop_for, request_for};
 use super::body::RequestBody;
 use super::fault::includes;
+use super::grpc_web::ClientBody;
 use super::normalise::Kind;
 use super::version::version_for;
 use crate::balance::{Caller, Outcome};
@@ -64,7 +65,7 @@ async fn send(
     backend: &Backend,
     head: &http::request::Parts,
     kind: Kind,
-    body: RequestBody<hyper::body::Incoming>,
+    body: RequestBody<ClientBody>,
 ) -> Result<(), String> {
     let mut caller = Caller::of_request(tunnel, head);
     let fetched = fetch_endpoint(tunnel, &backend.destination, &mut caller, &[]).await;

@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version};
 
+use super::grpc_web::Form;
 use super::headers::is_framing;
 use super::reply::Reply;
 
@@ -36,6 +37,8 @@ pub(crate) struct Kind {
     pub(crate) grpc: bool,
     /// It wants to speak WebSocket afterwards.
     pub(crate) websocket: bool,
+    /// It has come as gRPC-web, and is to be answered so.
+    pub(crate) grpc_web: Option<Form>,
 }
 
 impl Kind {
@@ -44,7 +47,13 @@ impl Kind {
         let upgrade = head.headers.get(header::UPGRADE).is_some_and(websocket);
         let asked =
             tokens(&head.headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
-        Kind { grpc: is_grpc(&head.headers), websocket: upgrade && asked && head.version == Version::HTTP_11 }
+        let websocket = upgrade && asked && head.version == Version::HTTP_11;
+        Kind { grpc: is_grpc(&head.headers), websocket, grpc_web: None }
+    }
+
+    /// The same for a request that has been made one of gRPC, if it was.
+    pub(crate) fn or_grpc_web(self, form: Option<Form>) -> Kind {
+        Kind { grpc: self.grpc || form.is_some(), grpc_web: form, ..self }
     }
 }
 

@@ -115,6 +115,10 @@ pub(crate) fn respond(
         changes.apply(response.headers_mut());
     }
     exchange.answered(response.status(), response.headers(), None);
+    if let Some(form) = kind.grpc_web {
+        // Its status is in the head, and nothing follows.
+        form.answer(response.headers_mut());
+    }
     response.map(|body| ResponseBody::local(body, exchange))
 }
 

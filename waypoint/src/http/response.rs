@@ -12,6 +12,7 @@ use mesh_telemetry::RequestFlags;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::BoxError;
+use super::grpc_web::Form;
 use super::report::Exchange;
 use crate::upstream::Lease;
 
@@ -22,6 +23,8 @@ pub(crate) struct ResponseBody {
     /// The request's time is up here, whatever has been sent by then (RES-19).
     deadline: Option<Pin<Box<Sleep>>>,
     ended: bool,
+    /// The client does not speak the backend's gRPC.
+    grpc_web: Option<Form>,
 }
 
 enum Content {
@@ -46,17 +49,36 @@ impl ResponseBody {
             exchange: Some(exchange),
             deadline,
             ended: false,
+            grpc_web: None,
         }
+    }
+
+    /// The same for a client that speaks gRPC-web, if it does.
+    pub(crate) fn told_in(mut self, form: Option<Form>) -> Self {
+        self.grpc_web = form;
+        self
     }
 
     /// What is made here.
     pub(crate) fn local(body: Full<Bytes>, exchange: Exchange) -> Self {
-        ResponseBody { content: Content::Local(body), exchange: Some(exchange), deadline: None, ended: false }
+        ResponseBody {
+            content: Content::Local(body),
+            exchange: Some(exchange),
+            deadline: None,
+            ended: false,
+            grpc_web: None,
+        }
     }
 
     /// Nothing follows the head, and the exchange goes on elsewhere.
     pub(crate) fn none() -> Self {
-        ResponseBody { content: Content::Local(Full::default()), exchange: None, deadline: None, ended: true }
+        ResponseBody {
+            content: Content::Local(Full::default()),
+            exchange: None,
+            deadline: None,
+            ended: true,
+            grpc_web: None,
+        }
     }
 }
 
@@ -96,14 +118,24 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let frame = ready!(this.poll_content(cx));
+        if this.ended && this.grpc_web.is_some() {
+            // The trailers went as data, and whoever reads data asks for more.
+            return Poll::Ready(None);
+        }
+        let mut frame = ready!(this.poll_content(cx));
         this.ended = !matches!(&frame, Some(Ok(frame)) if frame.is_data());
-        if let (Some(Ok(frame)), Some(exchange)) = (&frame, &mut this.exchange) {
-            if let Some(data) = frame.data_ref() {
-                exchange.count_sent(data.len());
-            } else if let Some(trailers) = frame.trailers_ref() {
-                exchange.read_grpc_status(trailers);
-            }
+        if let (Some(Ok(frame)), Some(exchange)) = (&frame, &mut this.exchange)
+            && let Some(trailers) = frame.trailers_ref()
+        {
+            exchange.read_grpc_status(trailers);
+        }
+        if let Some(form) = this.grpc_web {
+            frame = frame.map(|frame| frame.map(|frame| form.translate(frame)));
+        }
+        if let (Some(Ok(frame)), Some(exchange)) = (&frame, &mut this.exchange)
+            && let Some(data) = frame.data_ref()
+        {
+            exchange.count_sent(data.len());
         }
         Poll::Ready(frame)
     }
@@ -117,6 +149,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
+            Content::Backend(..) if self.grpc_web.is_some() => SizeHint::default(),
             Content::Backend(body, _) => body.size_hint(),
             Content::Local(body) => body.size_hint(),
         }

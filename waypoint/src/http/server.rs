@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_runtime::drain::DrainWatcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::strict::{LeftHttp, Strict};
 use super::{answer, report};
 use crate::detect::Protocol;
 use crate::tunnel::Tunnel;
@@ -40,7 +41,6 @@ where
         let tunnel = tunnel.clone();
         async move { Ok::<_, Infallible>(answer(tunnel, request).await) }
     };
-    let io = TokioIo::new(stream);
     let ended = match protocol {
         Protocol::Http2 => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -53,12 +53,26 @@ where
                 .max_header_list_size(LARGEST_HEAD as u32);
             // Each answer becomes a task, and is moved about until it is one.
             let service = service_fn(move |request| Box::pin(respond(request)));
-            drive(builder.serve_connection(io, service), |c| c.graceful_shutdown(), &drain).await
+            drive(builder.serve_connection(TokioIo::new(stream), service), |c| c.graceful_shutdown(), &drain)
+                .await
         }
         Protocol::Http1 | Protocol::Tcp => {
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(LARGEST_HEAD);
-            let connection = builder.serve_connection(io, service_fn(respond)).with_upgrades();
+            let left_http = LeftHttp::default();
+            let io = TokioIo::new(Strict::new(stream, left_http.clone()));
+            let service = service_fn(move |request| {
+                let (answer, left_http) = (respond(request), left_http.clone());
+                async move {
+                    let response = answer.await?;
+                    // The client hears of it later than this is set, and says nothing else before.
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        left_http.set();
+                    }
+                    Ok::<_, Infallible>(response)
+                }
+            });
+            let connection = builder.serve_connection(io, service).with_upgrades();
             drive(connection, |c| c.graceful_shutdown(), &drain).await
         }
     };

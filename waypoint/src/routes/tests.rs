@@ -65,6 +65,7 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        grpc_web_ports: Default::default(),
     }
 }
 

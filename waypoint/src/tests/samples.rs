@@ -119,6 +119,7 @@ pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        grpc_web_ports: Default::default(),
     }
 }
 

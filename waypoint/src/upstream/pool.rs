@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use super::limits::{Counted, Overflow};
 use super::{Hop, OpenError, Upstream};
-use crate::http::{Failure, RequestBody};
+use crate::http::{ClientBody, Failure, RequestBody};
 use crate::upstream::classify::{failure_of, reason_of};
 use keys::Keys;
 use slots::Slots;
@@ -25,7 +25,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// What a response's head may take.
 const LARGEST_HEAD: usize = 64 * 1024;
 
-type Body = RequestBody<Incoming>;
+type Body = RequestBody<ClientBody>;
 
 /// The version of HTTP spoken to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

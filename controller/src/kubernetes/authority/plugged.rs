@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use mesh_identity::authority::Authority;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::ca::CurrentAuthority;
@@ -21,14 +22,42 @@ impl PluggedIn {
         Ok(Some((PluggedIn { directory: directory.to_owned(), files }, authority)))
     }
 
-    /// Takes over a new set that fits together; a broken one changes nothing.
-    pub(super) fn follow(&mut self, current: &CurrentAuthority) -> anyhow::Result<()> {
+    /// What is said to be revoked; nothing, and a word in the log, where it cannot be read.
+    pub(super) fn revocation_lists(&self) -> Option<String> {
+        match self.files.usable_lists() {
+            Ok(lists) => lists.map(str::to_owned),
+            Err(error) => {
+                warn!("nothing counts as revoked: in {}: {error:#}", self.directory.display());
+                None
+            }
+        }
+    }
+
+    /// Takes over a new set that fits together, and lists that can be read; what is broken changes nothing.
+    pub(super) fn follow(
+        &mut self,
+        current: &CurrentAuthority,
+        revoked: &watch::Sender<Option<String>>,
+    ) -> anyhow::Result<()> {
         let Some(files) = Files::read(&self.directory)? else {
             bail!("{} holds no certificate authority any more; put it back", self.directory.display());
         };
         if files == self.files {
             return Ok(());
         }
+        let lists_before = self.files.revocation_lists.clone();
+        if (Files { revocation_lists: lists_before.clone(), ..files.clone() }) != self.files {
+            self.exchange(Files { revocation_lists: lists_before.clone(), ..files.clone() }, current)?;
+        }
+        if files.revocation_lists != lists_before {
+            revoked.send_replace(files.usable_lists()?.map(str::to_owned));
+            self.files = files;
+            info!("using the new revocation lists in {}", self.directory.display());
+        }
+        Ok(())
+    }
+
+    fn exchange(&mut self, files: Files, current: &CurrentAuthority) -> anyhow::Result<()> {
         let authority = files.authority()?;
         let old = current.get();
         if !trusts(authority.root_pem(), old.root_pem()) {

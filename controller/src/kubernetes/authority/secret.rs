@@ -165,5 +165,7 @@ fn read(secret: &Secret) -> anyhow::Result<Files> {
     let certificate = needed(CERTIFICATE)?;
     // Old releases of Istio left it out: the signer is the root.
     let root = text(ROOT)?.unwrap_or_else(|| certificate.clone());
-    Ok(Files { key: needed(KEY)?, chain: text(CHAIN)?.unwrap_or_default(), certificate, root })
+    let chain = text(CHAIN)?.unwrap_or_default();
+    // A root of our own revokes nothing.
+    Ok(Files { key: needed(KEY)?, chain, certificate, root, revocation_lists: None })
 }

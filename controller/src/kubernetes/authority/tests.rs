@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use k8s_openapi::ByteString;
 use mesh_identity::authority::{Authority, RootKey};
+use rcgen::{CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, SerialNumber};
 use serde_json::{Value, json};
 
 use super::*;
@@ -172,4 +173,51 @@ async fn plugged_in_files_come_first_and_are_followed() {
     assert_eq!(keeper.current().get().root_pem(), second.root_pem());
     let started = AuthorityKeeper::open(objects.client(), &settings(directory.path())).await;
     assert!(started.is_err(), "at the start a part of a set is fatal");
+}
+
+/// A list with nothing on it.
+fn revocation_list(authority: &Authority) -> String {
+    let now = SystemTime::now();
+    let list = CertificateRevocationListParams {
+        this_update: now.into(),
+        next_update: (now + Duration::from_hours(1)).into(),
+        crl_number: SerialNumber::from(1_u64),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let key = KeyPair::from_pem(&authority.key_pem()).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(authority.certificate_pem(), key).unwrap();
+    list.signed_by(&issuer).and_then(|list| list.pem()).unwrap()
+}
+
+#[tokio::test]
+async fn id_21_revocation_lists_beside_a_plugged_in_authority_are_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), &authority(24));
+    let lists = directory.path().join("ca-crl.pem");
+    let objects = Objects::default();
+    let mut keeper = AuthorityKeeper::open(objects.client(), &settings(directory.path())).await.unwrap();
+    let revoked = keeper.revoked();
+    assert_eq!(*revoked.borrow(), None);
+    let before = keeper.current().get();
+    let list = revocation_list(&before);
+    fs::write(&lists, &list).unwrap();
+    keeper.follow(false).await.unwrap();
+    assert_eq!(revoked.borrow().as_deref(), Some(list.as_str()));
+    assert!(std::sync::Arc::ptr_eq(&keeper.current().get(), &before), "the authority is the same");
+    fs::write(&lists, "-----BEGIN X509 CRL-----\nnonsense\n-----END X509 CRL-----\n").unwrap();
+    let error = format!("{:#}", keeper.follow(false).await.unwrap_err());
+    assert!(error.contains("ca-crl.pem cannot be used"), "{error}");
+    assert_eq!(revoked.borrow().as_deref(), Some(list.as_str()));
+    // A new authority is taken over all the same, and lists that are none do not keep a controller from starting.
+    let second = authority(24);
+    write(directory.path(), &second);
+    keeper.follow(false).await.unwrap_err();
+    assert_eq!(keeper.current().get().root_pem(), second.root_pem());
+    let started = AuthorityKeeper::open(objects.client(), &settings(directory.path())).await.unwrap();
+    assert_eq!(*started.revoked().borrow(), None);
+    fs::write(&lists, "").unwrap();
+    keeper.follow(false).await.unwrap();
+    assert_eq!(revoked.borrow().as_deref(), Some(""));
 }

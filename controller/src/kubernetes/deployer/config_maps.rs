@@ -19,7 +19,8 @@ const AT_ONCE: usize = 8;
 /// How long the API server may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Every namespace has these, and they are nobody's parameters.
-const EVERYWHERE: &str = "metadata.name!=kube-root-ca.crt,metadata.name!=istio-ca-root-cert";
+const EVERYWHERE: &str =
+    "metadata.name!=kube-root-ca.crt,metadata.name!=istio-ca-root-cert,metadata.name!=istio-ca-crl";
 
 /// Names, labels and versions.
 pub(super) fn watch(

@@ -48,14 +48,14 @@ impl Cluster {
             Kind::PeerAuthentication => dependents.of_peer_authentication(&name),
             Kind::RequestAuthentication => dependents.of_request_authentication(&name),
             Kind::Telemetry => dependents.of_telemetry(&name),
+            Kind::ProxyConfig => dependents.of_proxy_config(&name),
             Kind::RateLimitPolicy => dependents.of_rate_limit_policy(&name),
             Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway
             | Kind::EnvoyFilter
             | Kind::WasmPlugin
-            | Kind::TrafficExtension
-            | Kind::ProxyConfig => dependents.add_status(key.kind, &name),
+            | Kind::TrafficExtension => dependents.add_status(key.kind, &name),
             Kind::ServiceAccount | Kind::Deployment => {}
         }
         dependents.affected
@@ -86,6 +86,14 @@ impl Dependents<'_> {
         }
         for (_, entry) in cluster.service_entries.in_namespace(namespace) {
             entry.hosts.iter().for_each(|host| self.add_service(host));
+        }
+    }
+
+    /// It can hide others beside it.
+    fn of_proxy_config(&mut self, name: &Name) {
+        self.add_status(Kind::ProxyConfig, name);
+        for (other, _) in self.cluster.proxy_configs.in_namespace(&name.namespace) {
+            self.add_status(Kind::ProxyConfig, other);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a Gateway that asks for a waypoint gets: ServiceAccount, Deployment and Service (api.md §4.3).
 
 mod deployment;
+mod settings;
 mod template;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::cluster::{Cluster, Gateway, Name};
 use crate::labels;
 use crate::objects::Object;
 use deployment::deployment;
+pub(crate) use settings::find_problems as find_proxy_config_problems;
 pub use template::WaypointTemplate;
 
 /// The control plane that looks after what names none.
@@ -96,7 +98,12 @@ pub fn waypoint(cluster: &Cluster, name: &Name, template: &WaypointTemplate) -> 
         service_account: account
             .is_none()
             .then(|| ServiceAccount { metadata: metadata(name, gateway), ..ServiceAccount::default() }),
-        deployment: deployment(name, gateway, template, account.unwrap_or(gateway.generated_name(name))),
+        deployment: deployment(
+            cluster,
+            (name, gateway),
+            template,
+            account.unwrap_or(gateway.generated_name(name)),
+        ),
         service: service(name, gateway),
     })
 }

@@ -1,4 +1,4 @@
-//! ProxyConfig: how Envoy is started. It has no effect in this mesh.
+//! ProxyConfig: how waypoints are started.
 
 use std::collections::BTreeMap;
 

@@ -65,8 +65,9 @@ pub fn validate(object: &Object) -> Vec<Invalid> {
         Object::WasmPlugin(object) => extension::wasm_plugin(&object.spec, &mut checks),
         Object::TrafficExtension(object) => extension::traffic_extension(&object.spec, &mut checks),
         Object::EnvoyFilter(object) => extension::targets(None, None, &object.spec.target_refs, &mut checks),
-        // Everything that can be wrong with these was found when they were read.
-        Object::Sidecar(_) | Object::ProxyConfig(_) => {}
+        Object::ProxyConfig(object) => extension::proxy_config(&object.spec, &mut checks),
+        // Everything that can be wrong with it was found when it was read.
+        Object::Sidecar(_) => {}
     }
     checks.found
 }

@@ -5,14 +5,25 @@ use mesh_model::AppProtocol;
 /// What is declared; anything unknown is left to detection.
 pub(super) fn declared(app_protocol: Option<&str>, name: Option<&str>) -> AppProtocol {
     match app_protocol {
+        _ if is_grpc_web(app_protocol, name) => AppProtocol::Http11,
         Some(text) => find(text),
         None => find(name.and_then(|name| name.split('-').next()).unwrap_or_default()),
     }
 }
 
+/// Whether clients may speak gRPC-web on it, which servers of gRPC do not understand. The one name with a dash in it
+/// that means something.
+pub(super) fn is_grpc_web(app_protocol: Option<&str>, name: Option<&str>) -> bool {
+    const NAME: &str = "grpc-web";
+    match app_protocol {
+        Some(text) => text.eq_ignore_ascii_case(NAME),
+        None => name.and_then(|name| name.get(..NAME.len())).is_some_and(|it| it.eq_ignore_ascii_case(NAME)),
+    }
+}
+
 fn find(text: &str) -> AppProtocol {
     match text.to_ascii_lowercase().as_str() {
-        "http" | "http1" | "grpc-web" | "kubernetes.io/ws" => AppProtocol::Http11,
+        "http" | "http1" | "kubernetes.io/ws" => AppProtocol::Http11,
         "http2" | "h2c" | "kubernetes.io/h2c" => AppProtocol::Http2,
         "grpc" => AppProtocol::Grpc,
         "https" | "tls" | "kubernetes.io/wss" => AppProtocol::Tls,
@@ -31,6 +42,10 @@ mod tests {
             (None, Some("http"), AppProtocol::Http11),
             (None, Some("http2-web"), AppProtocol::Http2),
             (None, Some("grpc-orders"), AppProtocol::Grpc),
+            (None, Some("grpc-web"), AppProtocol::Http11),
+            (None, Some("GRPC-Web-shop"), AppProtocol::Http11),
+            (Some("grpc-web"), Some("grpc"), AppProtocol::Http11),
+            (Some("grpc"), Some("grpc-web"), AppProtocol::Grpc),
             (None, Some("tcp-raw"), AppProtocol::Tcp),
             (None, Some("https"), AppProtocol::Tls),
             (None, Some("httpx"), AppProtocol::Unknown),

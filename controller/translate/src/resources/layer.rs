@@ -39,3 +39,8 @@ impl Layer {
 pub(super) fn declared(port: &ServicePort) -> AppProtocol {
     app_protocol::declared(port.app_protocol.as_deref(), port.name.as_deref())
 }
+
+/// Whether clients may speak gRPC-web on a port.
+pub(super) fn is_grpc_web(port: &ServicePort) -> bool {
+    app_protocol::is_grpc_web(port.app_protocol.as_deref(), port.name.as_deref())
+}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
-use super::layer::Layer;
+use super::layer::{Layer, is_grpc_web};
 use super::traffic::Traffic;
 use super::{backend_tls, rate_limit, route_rules, security, stream_rules, telemetry, virtual_service};
 use crate::cluster::{
@@ -36,8 +36,11 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
         ServiceObject::Entry(_, entry) => entry.races(),
         ServiceObject::Service(..) => false,
     };
+    let for_pages = service.object.ports().iter().filter(|port| is_grpc_web(port));
+    let grpc_web_ports: BTreeSet<u16> = for_pages.map(|port| port.number).collect();
     let is_silent = ports.is_empty() && subsets.is_empty() && security.is_empty() && traffic.is_empty();
-    let says_anything = !is_silent || telemetry.is_some() || race_connections || !rate_limits.is_empty();
+    let is_plain = !race_connections && rate_limits.is_empty() && grpc_web_ports.is_empty();
+    let says_anything = !is_silent || telemetry.is_some() || !is_plain;
     says_anything.then(|| ServiceConfig {
         key: key.clone(),
         ports,
@@ -47,6 +50,7 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
         telemetry,
         rate_limits,
         race_connections,
+        grpc_web_ports,
     })
 }
 

@@ -6,7 +6,7 @@ use controller_translate::{ObjectKey, Resource, ResourceKey, Status};
 use serde_json::Value;
 
 /// Fields that are the same in nearly every resource; shown only where everything is.
-const USUAL: [&str; 11] = [
+const USUAL: [&str; 12] = [
     "trust_domain: \"cluster.local\"",
     "cluster_id: \"Kubernetes\"",
     "kind: Pod",
@@ -16,6 +16,7 @@ const USUAL: [&str; 11] = [
     "canonical: true",
     "visibility: Public",
     "race_connections: false,",
+    "grpc_web_ports: {},",
     "retry: Retry { attempts: 2, conditions: [\"connect-failure\", \"refused-stream\", \"unavailable\", \
      \"cancelled\"], backoff: 25ms, avoid_previous_hosts: true }",
     "load_balancing: LoadBalancing { mode: Standard, health_policy: OnlyHealthy }",

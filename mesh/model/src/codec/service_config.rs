@@ -30,8 +30,18 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     let traffic = traffic::decode("traffic", wire.traffic)?;
     let telemetry = wire.telemetry.map(telemetry::decode);
     let rate_limits = each("rate_limits", wire.rate_limits, rate_limit::decode)?;
-    let race_connections = wire.race_connections;
-    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits, race_connections })
+    let grpc_web_ports = each("grpc_web_ports", wire.grpc_web_ports, |number| port("port", number))?;
+    Ok(ServiceConfig {
+        key,
+        ports,
+        subsets,
+        security,
+        traffic,
+        telemetry,
+        rate_limits,
+        race_connections: wire.race_connections,
+        grpc_web_ports,
+    })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -46,6 +56,7 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         telemetry: config.telemetry.as_ref().map(telemetry::encode),
         rate_limits: config.rate_limits.iter().map(rate_limit::encode).collect(),
         race_connections: config.race_connections,
+        grpc_web_ports: config.grpc_web_ports.iter().copied().map(u32::from).collect(),
     }
 }
 

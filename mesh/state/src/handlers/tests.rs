@@ -90,6 +90,7 @@ fn policies_and_configurations_come_and_go() {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        grpc_web_ports: Default::default(),
     };
     assert!(
         configs

@@ -80,6 +80,7 @@ fn readers_hear_of_what_concerns_them() {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        grpc_web_ports: Default::default(),
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

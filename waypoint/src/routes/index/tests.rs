@@ -73,6 +73,7 @@ fn routes(rules: Vec<Vec<HttpMatch>>) -> ServiceRoutes {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        grpc_web_ports: Default::default(),
         traffic: Default::default(),
     })
 }

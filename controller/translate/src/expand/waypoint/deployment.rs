@@ -12,16 +12,16 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{WaypointTemplate, metadata, selector, texts};
-use crate::cluster::{Gateway, Name};
+use super::{WaypointTemplate, metadata, selector, settings, texts};
+use crate::cluster::{Cluster, Gateway, Name};
 use crate::labels;
 
 /// Time for everyone to learn that a pod is going, before it stops taking connections.
 const FAREWELL_SECONDS: u32 = 5;
 
 pub(super) fn deployment(
-    name: &Name,
-    gateway: &Gateway,
+    cluster: &Cluster,
+    (name, gateway): (&Name, &Gateway),
     template: &WaypointTemplate,
     account: &str,
 ) -> Deployment {
@@ -40,13 +40,14 @@ pub(super) fn deployment(
     ])
     .collect();
     annotations.extend(metadata.annotations.clone().unwrap_or_default());
+    let environment = settings::environment(cluster, &name.namespace, &labels);
     let pod = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
             annotations: Some(annotations),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod_spec(name, template, account)),
+        spec: Some(pod_spec(name, template, account, environment)),
     };
     Deployment {
         metadata,
@@ -67,13 +68,18 @@ pub(super) fn deployment(
     }
 }
 
-fn pod_spec(name: &Name, template: &WaypointTemplate, account: &str) -> PodSpec {
+fn pod_spec(
+    name: &Name,
+    template: &WaypointTemplate,
+    account: &str,
+    environment: BTreeMap<String, String>,
+) -> PodSpec {
     let some = |is_given: bool| is_given.then_some(());
     let secrets = &template.image_pull_secrets;
     let spread = &template.topology_spread_constraints;
     PodSpec {
         service_account_name: Some(account.to_owned()),
-        containers: vec![container(name, template)],
+        containers: vec![container(name, template, environment)],
         volumes: Some(volumes()),
         image_pull_secrets: some(!secrets.is_empty()).map(|()| secrets.clone()),
         affinity: some(template.affinity != Affinity::default()).map(|()| template.affinity.clone()),
@@ -99,7 +105,7 @@ fn farewell(template: &WaypointTemplate) -> Option<u32> {
     Some((grace / 3).min(FAREWELL_SECONDS)).filter(|seconds| *seconds > 0)
 }
 
-fn container(name: &Name, template: &WaypointTemplate) -> Container {
+fn container(name: &Name, template: &WaypointTemplate, said: BTreeMap<String, String>) -> Container {
     let port = |name: &str, number| ContainerPort {
         name: Some(name.to_owned()),
         container_port: number,
@@ -127,7 +133,7 @@ fn container(name: &Name, template: &WaypointTemplate) -> Container {
         name: "istio-proxy".to_owned(),
         image: Some(template.image.clone()),
         args: Some(template.args.clone()),
-        env: Some(environment(name, template)),
+        env: Some(environment(name, template, said)),
         ports: Some(vec![port("metrics", 15020), port("status-port", 15021), port("http-envoy-prom", 15090)]),
         startup_probe: Some(probe(30, 1)),
         readiness_probe: Some(probe(4, 2)),
@@ -161,8 +167,8 @@ fn sleep_first(seconds: u32) -> Lifecycle {
     Lifecycle { pre_stop: Some(handler), ..Lifecycle::default() }
 }
 
-/// Who the pod is, and what the installation adds.
-fn environment(name: &Name, template: &WaypointTemplate) -> Vec<EnvVar> {
+/// Who the pod is, what the installation adds, and what ProxyConfigs say instead.
+fn environment(name: &Name, template: &WaypointTemplate, said: BTreeMap<String, String>) -> Vec<EnvVar> {
     let fields = [
         ("POD_NAME", "metadata.name"),
         ("POD_NAMESPACE", "metadata.namespace"),
@@ -179,6 +185,7 @@ fn environment(name: &Name, template: &WaypointTemplate) -> Vec<EnvVar> {
         }),
     });
     let mut given = template.env.clone();
+    given.extend(said);
     given.entry("GATEWAY_NAME".to_owned()).or_insert_with(|| name.name.to_string());
     if let Some(grace) = template.termination_grace_period_seconds {
         // What the farewell leaves of it.

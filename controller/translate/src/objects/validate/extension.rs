@@ -2,7 +2,7 @@
 
 use super::Checks;
 use crate::objects::{
-    IstioGatewaySpec, LabelSelector, RequestAuthenticationSpec, TargetRef, TelemetrySpec,
+    IstioGatewaySpec, LabelSelector, ProxyConfigSpec, RequestAuthenticationSpec, TargetRef, TelemetrySpec,
     TrafficExtensionSpec, WasmPluginSpec,
 };
 use crate::resources::check_key_set;
@@ -78,6 +78,22 @@ pub(super) fn telemetry(spec: &TelemetrySpec, checks: &mut Checks) {
                 let reason = "exactly one of literal, environment, header and formatter is needed";
                 checks.fail(format!("{path}.customTags.{name}"), reason);
             }
+        }
+    }
+}
+
+pub(super) fn proxy_config(spec: &ProxyConfigSpec, checks: &mut Checks) {
+    if let Some(threads) = spec.concurrency.filter(|threads| *threads < 0) {
+        checks.fail(
+            "spec.concurrency",
+            format!("{threads} is no number of threads; 0 means one for every core"),
+        );
+    }
+    for name in spec.environment_variables.keys() {
+        let can_be_named = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'=';
+        if name.is_empty() || !name.bytes().all(can_be_named) {
+            let reason = format!("{name:?} is not the name of a variable; use printable ASCII without \"=\"");
+            checks.fail("spec.environmentVariables", reason);
         }
     }
 }

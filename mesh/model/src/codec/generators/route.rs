@@ -1,6 +1,6 @@
 //! Random service configurations.
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -210,9 +210,20 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         subsets.into_iter().map(subset).collect()
     });
     let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>(), vec(rate_limit(), 0..3));
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
-        |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits))| {
-            ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits, race_connections }
+    let numbers = btree_set(any::<u16>(), 0..3);
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest, numbers).prop_map(
+        |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits), numbers)| {
+            ServiceConfig {
+                key,
+                ports,
+                subsets,
+                security,
+                traffic,
+                telemetry,
+                rate_limits,
+                race_connections,
+                grpc_web_ports: numbers,
+            }
         },
     )
 }

@@ -1,4 +1,4 @@
-//! Which namespaces still want the roots: those that are there, without those whose ConfigMap says
+//! Which namespaces still want a text: those that are there, without those whose ConfigMap says
 //! what it should.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,16 +8,17 @@ use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::Event;
 
-use super::{KEY, LABEL};
+use super::LABEL;
 
 /// Nothing that is part of a mesh runs there.
 const EXCLUDED: [&str; 3] = ["kube-public", "kube-node-lease", "local-path-storage"];
 
-#[derive(Default)]
 pub(super) struct Pending {
+    /// Under which key the text is.
+    key: &'static str,
     namespaces: Listed<()>,
-    /// The roots in each namespace's ConfigMap; `None` where it is wrong otherwise.
-    roots: Listed<Option<String>>,
+    /// The text in each namespace's ConfigMap; `None` where it is wrong otherwise.
+    texts: Listed<Option<String>>,
 }
 
 /// What a watch has told, complete once its first list has ended.
@@ -57,6 +58,11 @@ impl<T> Listed<T> {
 }
 
 impl Pending {
+    /// Nothing is known yet.
+    pub(super) fn new(key: &'static str) -> Pending {
+        Pending { key, namespaces: Listed::default(), texts: Listed::default() }
+    }
+
     pub(super) fn namespace(&mut self, event: Event<PartialObjectMeta<Namespace>>) {
         self.namespaces.take(event, |namespace| {
             // In one that is going nothing can be made any more.
@@ -66,30 +72,31 @@ impl Pending {
     }
 
     pub(super) fn config_map(&mut self, event: Event<ConfigMap>) {
-        self.roots.take(event, |map| {
+        let key = self.key;
+        self.texts.take(event, |map| {
             let (label, value) = LABEL;
             let is_labelled = map.labels().get(label).is_some_and(|it| it == value);
             let namespace = map.namespace().unwrap_or_default();
-            let root = map.data.unwrap_or_default().remove(KEY);
-            (namespace, Some(root.filter(|_| is_labelled)))
+            let text = map.data.unwrap_or_default().remove(key);
+            (namespace, Some(text.filter(|_| is_labelled)))
         });
     }
 
-    /// Namespaces where these roots are not, once it is known what there is.
-    pub(super) fn wanting(&self, root: &str) -> BTreeSet<String> {
-        if !self.namespaces.is_complete || !self.roots.is_complete {
+    /// Namespaces where this text is not, once it is known what there is.
+    pub(super) fn wanting(&self, text: &str) -> BTreeSet<String> {
+        if !self.namespaces.is_complete || !self.texts.is_complete {
             return BTreeSet::new();
         }
         let has = |namespace: &str| {
-            self.roots.known.get(namespace).and_then(Option::as_deref).is_some_and(|it| it == root)
+            self.texts.known.get(namespace).and_then(Option::as_deref).is_some_and(|it| it == text)
         };
         let names = self.namespaces.known.keys();
         names.filter(|name| !EXCLUDED.contains(&name.as_str()) && !has(name)).cloned().collect()
     }
 
     /// So the watch need not be waited for.
-    pub(super) fn written(&mut self, namespace: String, root: &str) {
-        self.roots.known.insert(namespace, Some(root.to_owned()));
+    pub(super) fn written(&mut self, namespace: String, text: &str) {
+        self.texts.known.insert(namespace, Some(text.to_owned()));
     }
 }
 
@@ -120,7 +127,7 @@ mod tests {
 
     /// Two namespaces, of which `done` has its ConfigMap, and all that are left out.
     fn pending() -> Pending {
-        let mut pending = Pending::default();
+        let mut pending = Pending::new("root-cert.pem");
         pending.namespace(Event::Init);
         for name in ["done", "new", "kube-system", "kube-public", "kube-node-lease", "local-path-storage"] {
             pending.namespace(Event::InitApply(namespace(name)));
