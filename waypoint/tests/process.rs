@@ -115,6 +115,8 @@ fn teapot() -> ServiceConfig {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        health_check: None,
+        hedging: Vec::new(),
     }
 }
 

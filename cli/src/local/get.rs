@@ -53,7 +53,7 @@ enum What {
     Gateways,
     #[value(alias = "route")]
     Routes,
-    /// Who may call whom, and how often, and which tokens are good
+    /// Who may call whom, and how often, which tokens are good, and which endpoints are
     #[value(alias = "policy")]
     Policies,
 }
@@ -96,8 +96,13 @@ fn items(mesh: &Mesh, get: &Get) -> Result<Vec<Value>> {
             manifests(mesh, get, &kinds)
         }
         What::Policies => {
-            let kinds =
-                ["AuthorizationPolicy", "PeerAuthentication", "RateLimitPolicy", "RequestAuthentication"];
+            let kinds = [
+                "AuthorizationPolicy",
+                "PeerAuthentication",
+                "RateLimitPolicy",
+                "RequestAuthentication",
+                "ResiliencePolicy",
+            ];
             manifests(mesh, get, &kinds)
         }
     }

@@ -15,7 +15,7 @@ const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
     NamedKind { name, short, is_namespaced: true }
 }
 
-const KINDS: [NamedKind; 20] = [
+const KINDS: [NamedKind; 21] = [
     NamedKind { is_namespaced: false, ..kind("namespace", &["ns"]) },
     NamedKind { is_namespaced: false, ..kind("node", &["no"]) },
     NamedKind { is_namespaced: false, ..kind("gatewayclass", &["gc"]) },
@@ -34,6 +34,7 @@ const KINDS: [NamedKind; 20] = [
     kind("peerauthentication", &["pa"]),
     kind("requestauthentication", &["ra"]),
     kind("ratelimitpolicy", &["ratelimitpolicies"]),
+    kind("resiliencepolicy", &["resiliencepolicies"]),
     kind("configmap", &["cm"]),
     kind("secret", &[]),
 ];

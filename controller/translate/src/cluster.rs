@@ -34,7 +34,7 @@ use gateway_api::backendtlspolicies::BackendTlsPolicySpec;
 
 use crate::objects::{
     AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec,
-    RateLimitPolicySpec, RequestAuthenticationSpec, TelemetrySpec,
+    RateLimitPolicySpec, RequestAuthenticationSpec, ResiliencePolicySpec, TelemetrySpec,
 };
 
 use auto_address::AutoAddresses;
@@ -92,6 +92,7 @@ pub struct Cluster {
     pub(crate) request_authentications: Table<Kept<RequestAuthenticationSpec>>,
     pub(crate) telemetries: Table<Kept<TelemetrySpec>>,
     pub(crate) rate_limit_policies: Table<Kept<RateLimitPolicySpec>>,
+    pub(crate) resilience_policies: Table<Kept<ResiliencePolicySpec>>,
     /// What has been fetched of the keys that RequestAuthentications name.
     pub(crate) key_sets: BTreeMap<KeySource, KeySet>,
     /// Objects that have no effect although someone counts on one.
@@ -198,6 +199,9 @@ impl Cluster {
             Object::RateLimitPolicy(object) => {
                 self.rate_limit_policies.put(name, Kept::new(&object.metadata, object.spec))
             }
+            Object::ResiliencePolicy(object) => {
+                self.resilience_policies.put(name, Kept::new(&object.metadata, object.spec))
+            }
             Object::WorkloadGroup(_)
             | Object::Sidecar(_)
             | Object::IstioGateway(_)
@@ -240,6 +244,7 @@ impl Cluster {
             Kind::RequestAuthentication => self.request_authentications.remove(&name),
             Kind::Telemetry => self.telemetries.remove(&name),
             Kind::RateLimitPolicy => self.rate_limit_policies.remove(&name),
+            Kind::ResiliencePolicy => self.resilience_policies.remove(&name),
             Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway

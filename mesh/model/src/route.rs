@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    NamespacedHostname, PortTraffic, RateLimit, Security, SessionPersistence, StreamRule, Telemetry,
-    TrafficPolicy,
+    HealthCheck, HedgedRequests, NamespacedHostname, PortTraffic, RateLimit, Security, SessionPersistence,
+    StreamRule, Telemetry, TrafficPolicy,
 };
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
@@ -30,6 +30,10 @@ pub struct ServiceConfig {
     pub rate_limits: Vec<RateLimit>,
     /// Of several addresses that the name of an endpoint has, that one is used which takes a connection first.
     pub race_connections: bool,
+    /// How the waypoint finds out which endpoints are well, if it does.
+    pub health_check: Option<HealthCheck>,
+    /// Which requests may be sent twice.
+    pub hedging: Vec<HedgedRequests>,
 }
 
 impl ServiceConfig {

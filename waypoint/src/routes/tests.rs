@@ -65,6 +65,8 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        health_check: None,
+        hedging: Vec::new(),
     }
 }
 

@@ -119,6 +119,8 @@ pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        health_check: None,
+        hedging: Vec::new(),
     }
 }
 

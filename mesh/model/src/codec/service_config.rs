@@ -6,7 +6,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{at, by_port, each, named, parse_message, port};
-use super::{http_rule, rate_limit, security, stream_rule, telemetry, traffic};
+use super::{http_rule, rate_limit, resilience, security, stream_rule, telemetry, traffic};
 use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 /// The type URL of these resources.
@@ -30,8 +30,19 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     let traffic = traffic::decode("traffic", wire.traffic)?;
     let telemetry = wire.telemetry.map(telemetry::decode);
     let rate_limits = each("rate_limits", wire.rate_limits, rate_limit::decode)?;
-    let race_connections = wire.race_connections;
-    Ok(ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits, race_connections })
+    let check = wire.health_check.map(resilience::decode_check);
+    Ok(ServiceConfig {
+        key,
+        ports,
+        subsets,
+        security,
+        traffic,
+        telemetry,
+        rate_limits,
+        race_connections: wire.race_connections,
+        health_check: at("health_check", check.transpose())?,
+        hedging: each("hedging", wire.hedging, resilience::decode_hedged)?,
+    })
 }
 
 /// A configuration as a ServiceConfig resource.
@@ -46,6 +57,8 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         telemetry: config.telemetry.as_ref().map(telemetry::encode),
         rate_limits: config.rate_limits.iter().map(rate_limit::encode).collect(),
         race_connections: config.race_connections,
+        health_check: config.health_check.as_ref().map(resilience::encode_check),
+        hedging: config.hedging.iter().map(resilience::encode_hedged).collect(),
     }
 }
 

@@ -90,6 +90,8 @@ fn policies_and_configurations_come_and_go() {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        health_check: None,
+        hedging: Vec::new(),
     };
     assert!(
         configs

@@ -80,6 +80,8 @@ fn readers_hear_of_what_concerns_them() {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        health_check: None,
+        hedging: Vec::new(),
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

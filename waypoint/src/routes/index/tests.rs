@@ -73,6 +73,8 @@ fn routes(rules: Vec<Vec<HttpMatch>>) -> ServiceRoutes {
         telemetry: None,
         rate_limits: Vec::new(),
         race_connections: false,
+        health_check: None,
+        hedging: Vec::new(),
         traffic: Default::default(),
     })
 }

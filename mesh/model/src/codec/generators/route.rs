@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::rate_limit::rate_limit;
+use super::resilience::{health_check, hedged_requests};
 use super::security::security;
 use super::stream::stream_rule;
 use super::telemetry::telemetry;
@@ -210,9 +211,22 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         subsets.into_iter().map(subset).collect()
     });
     let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>(), vec(rate_limit(), 0..3));
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
-        |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits))| {
-            ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits, race_connections }
+    let resilience = (option::of(health_check()), vec(hedged_requests(), 0..3));
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest, resilience).prop_map(
+        |(key, ports, subsets, rest, (health_check, hedging))| {
+            let (security, traffic, telemetry, race_connections, rate_limits) = rest;
+            ServiceConfig {
+                key,
+                ports,
+                subsets,
+                security,
+                traffic,
+                telemetry,
+                rate_limits,
+                race_connections,
+                health_check,
+                hedging,
+            }
         },
     )
 }
