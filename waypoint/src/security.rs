@@ -8,6 +8,7 @@ use mesh_model::{NamespacedHostname, RequestPolicy, Security, WaypointConfig};
 use mesh_state::Snapshot;
 
 use crate::consent::Authorizer;
+use crate::hedging::Hedging;
 use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::routes::ServiceRoutes;
@@ -148,6 +149,11 @@ impl Guards {
     /// Where the requests of the tunnel's service go, as of the same moment; none if it has no configuration.
     pub(crate) fn routes(&self) -> Option<&ServiceRoutes> {
         self.service.as_deref()
+    }
+
+    /// Whether requests that a rule takes may be sent twice, and when.
+    pub(crate) fn find_hedging(&self, rule: &str) -> Option<&Hedging> {
+        self.service.as_deref()?.hedges.find(rule)
     }
 
     /// What is told of requests, as of the same moment.

@@ -15,6 +15,8 @@ mod balancing;
 mod claims;
 mod floods;
 mod handed;
+mod health;
+mod hedging;
 mod hostile_backends;
 mod limits;
 mod localities;

@@ -196,12 +196,8 @@ impl Cluster {
             Object::ServiceEntry(object) => self.put_service_entry(name, (*object).into()),
             Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
             Object::Telemetry(object) => self.telemetries.put(name, Kept::new(&object.metadata, object.spec)),
-            Object::RateLimitPolicy(object) => {
-                self.rate_limit_policies.put(name, Kept::new(&object.metadata, object.spec))
-            }
-            Object::ResiliencePolicy(object) => {
-                self.resilience_policies.put(name, Kept::new(&object.metadata, object.spec))
-            }
+            Object::RateLimitPolicy(object) => self.rate_limit_policies.put(name, Kept::of(*object)),
+            Object::ResiliencePolicy(object) => self.resilience_policies.put(name, Kept::of(*object)),
             Object::WorkloadGroup(_)
             | Object::Sidecar(_)
             | Object::IstioGateway(_)

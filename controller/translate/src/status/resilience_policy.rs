@@ -4,8 +4,8 @@ use super::backend_tls_policy::{AncestorStatus, PolicyStatus};
 use super::condition::{Condition, observe};
 use super::rate_limit_policy::{Refusal, check_route, check_service};
 use super::route::ParentRef;
-use crate::cluster::{ADIT_CONTROLLER, Cluster, Name};
-use crate::objects::{Kind, ResiliencePolicySpec, ResilienceTarget};
+use crate::cluster::{ADIT_CONTROLLER, Cluster, Name, ServiceObject};
+use crate::objects::{Kind, ResiliencePolicySpec, ResilienceTarget, Resolution};
 use crate::resources::{
     convert_health_check, convert_hedging, deciding_resilience_policy, resilience_target,
 };
@@ -21,6 +21,7 @@ pub(super) fn derive(cluster: &Cluster, name: &Name) -> Option<PolicyStatus> {
             Err((reason, message)) => Condition::fails("Accepted", reason, message),
         };
         let mut conditions = vec![accepted];
+        conditions.extend(unchecked(cluster, name, &object.spec, reference));
         observe(&mut conditions, object.facts.generation);
         let ancestor_ref = ParentRef {
             group: Some(reference.group.clone()),
@@ -33,6 +34,25 @@ pub(super) fn derive(cluster: &Cluster, name: &Name) -> Option<PolicyStatus> {
         AncestorStatus { ancestor_ref, controller_name: ADIT_CONTROLLER, conditions }
     });
     Some(PolicyStatus { ancestors: ancestors.collect() })
+}
+
+/// That endpoints of a target cannot be asked, for nobody says where they are.
+fn unchecked(
+    cluster: &Cluster,
+    name: &Name,
+    spec: &ResiliencePolicySpec,
+    reference: &ResilienceTarget,
+) -> Option<Condition> {
+    spec.health_check.as_ref()?;
+    let key = resilience_target(cluster, name, reference).ok()?;
+    let ServiceObject::Entry(_, entry) = cluster.find_service_object(&key)? else { return None };
+    let has_addresses = entry.resolution == Resolution::Static;
+    let message = || {
+        format!(
+            "spec.healthCheck: endpoints of {key} without addresses of their own are not checked; list addresses, with resolution STATIC"
+        )
+    };
+    (!has_addresses).then(|| Condition::holds("PartiallyInvalid", "UnsupportedValue", message()))
 }
 
 /// Which requests a policy is about at a target; or why there are none.
