@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-const FILES: [&str; 15] = [
+const FILES: [&str; 17] = [
     "istio/workload/workload.proto",
     "istio/security/authorization.proto",
     "istio/ca/ca.proto",
@@ -13,7 +13,9 @@ const FILES: [&str; 15] = [
     "envoy/extensions/common/ratelimit/v3/ratelimit.proto",
     "envoy/type/v3/ratelimit_unit.proto",
     "google/rpc/status.proto",
+    "grpc/health/v1/health.proto",
     "adit/waypoint/v1/rate_limit.proto",
+    "adit/waypoint/v1/resilience.proto",
     "adit/waypoint/v1/session.proto",
     "adit/waypoint/v1/telemetry.proto",
     "adit/waypoint/v1/waypoint.proto",

@@ -5,6 +5,8 @@ use mesh_proto::envoy::config::core::v3::HeaderValue;
 use mesh_proto::envoy::service::auth::v3 as auth;
 use mesh_proto::envoy::service::ratelimit::v3 as limits;
 use mesh_proto::google::rpc::Status;
+use mesh_proto::grpc::health::v1::HealthCheckResponse;
+use mesh_proto::grpc::health::v1::health_check_response::ServingStatus;
 use prost::Message;
 
 use crate::Seed;
@@ -29,7 +31,13 @@ pub(crate) fn seeds() -> Vec<Seed> {
         ("consent_answer", "consent", answer(0, HttpResponse::OkResponse(consent))),
         ("consent_answer", "denial", answer(7, HttpResponse::DeniedResponse(denial))),
         ("rate_limit_answer", "over", counted()),
+        ("health_answer", "serving", framed(&health(ServingStatus::Serving))),
+        ("health_answer", "not_serving", framed(&health(ServingStatus::NotServing))),
     ]
+}
+
+fn health(status: ServingStatus) -> Vec<u8> {
+    HealthCheckResponse { status: status.into() }.encode_to_vec()
 }
 
 fn counted() -> Vec<u8> {

@@ -160,6 +160,8 @@ fn service_config() -> routes::ServiceConfig {
         rate_limits: vec![local_limit(), global_limit()],
         race_connections: true,
         grpc_web_ports: vec![8080],
+        health_check: Some(health_check()),
+        hedging: vec![hedged_requests()],
     }
 }
 
@@ -180,6 +182,34 @@ fn waypoint_config() -> Vec<u8> {
         forward_client_identity,
     }
     .encode_to_vec()
+}
+
+fn health_check() -> routes::HealthCheck {
+    let http = routes::HttpProbe {
+        path: "/healthz".to_owned(),
+        host: "reviews.prod.svc.cluster.local".to_owned(),
+        method: "GET".to_owned(),
+        expected: vec![routes::StatusRange { start: 200, end: 299 }],
+    };
+    routes::HealthCheck {
+        interval: Some(Duration { seconds: 10, nanos: 0 }),
+        timeout: Some(Duration { seconds: 1, nanos: 0 }),
+        healthy_threshold: 1,
+        unhealthy_threshold: 3,
+        panic_percent: 50,
+        port: 80,
+        probe: Some(routes::health_check::Probe::Http(http)),
+    }
+}
+
+fn hedged_requests() -> routes::HedgedRequests {
+    let hedging = routes::Hedging {
+        delay: Some(Duration { seconds: 0, nanos: 50_000_000 }),
+        max_requests: 2,
+        budget_percent: 10,
+        budget_min_concurrency: 3,
+    };
+    routes::HedgedRequests { rules: vec!["HTTPRoute/prod/reviews/0".to_owned()], hedging: Some(hedging) }
 }
 
 fn local_limit() -> routes::LimitedRequests {

@@ -66,6 +66,14 @@ pub mod google {
     }
 }
 
+pub mod grpc {
+    pub mod health {
+        pub mod v1 {
+            tonic::include_proto!("grpc.health.v1");
+        }
+    }
+}
+
 pub mod opentelemetry {
     pub mod collector {
         pub mod trace {

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use crate::balance::Groups;
 use crate::config::Config;
 use crate::dump::dump;
+use crate::health::Charts;
 use crate::run::listen_anywhere;
 
 /// What the servers show and change.
@@ -30,6 +31,7 @@ pub(crate) struct Admin {
     pub(crate) reader: Reader,
     pub(crate) certificates: Store,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) charts: Arc<Charts>,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) levels: LevelHandle,
@@ -39,7 +41,7 @@ pub(crate) struct Admin {
 impl Admin {
     /// Opens all ports, or none (UP-09).
     pub(crate) fn start(self, drain: &DrainWatcher) -> io::Result<()> {
-        let Admin { config, reader, certificates, groups, registry, readiness, levels, quit } = self;
+        let Admin { config, reader, certificates, groups, charts, registry, readiness, levels, quit } = self;
         let ports = config.ports;
         let ready = readiness_router(readiness);
         let metrics = move |_: &Request| {
@@ -53,7 +55,9 @@ impl Admin {
             .route(Method::GET, "/stats/prometheus", move |request| again(request))
             .index("waypoint metrics");
         let admin = Router::new()
-            .route_any("/config_dump", move |_| json(dump(&config, &reader, &certificates, &groups)))
+            .route_any("/config_dump", move |_| {
+                json(dump(&config, &reader, &certificates, (&groups, &charts)))
+            })
             .route(Method::POST, "/logging", logging_handler(levels))
             .route(Method::POST, "/quitquitquit", quit_handler(quit))
             .index("waypoint");

@@ -8,9 +8,15 @@ use tokio::time::Instant;
 
 use crate::balance::{Groups, LeftOut};
 use crate::config::Config;
+use crate::health::{Charted, Charts};
 
 /// Everything, pretty and in order.
-pub(crate) fn dump(config: &Config, reader: &Reader, certificates: &Store, groups: &Groups) -> String {
+pub(crate) fn dump(
+    config: &Config,
+    reader: &Reader,
+    certificates: &Store,
+    (groups, charts): (&Groups, &Charts),
+) -> String {
     let snapshot = reader.snapshot();
     let certificates: Vec<Value> = certificates
         .snapshot()
@@ -25,6 +31,7 @@ pub(crate) fn dump(config: &Config, reader: &Reader, certificates: &Store, group
         "workloads": sorted(workloads(&snapshot), "uid"),
         "waypoints": sorted(snapshot.waypoint_configs().map(|config| waypoint(config)).collect(), "waypoint"),
         "endpointsLeftOut": left_out(groups),
+        "health": health(charts),
         "routes": sorted(snapshot.service_configs().map(|config| routes(config)).collect(), "service"),
     });
     format!("{whole:#}\n")
@@ -83,6 +90,20 @@ fn left_out(groups: &Groups) -> Vec<Value> {
     groups.left_out().into_iter().map(one).collect()
 }
 
+/// Endpoints that are asked how they are.
+fn health(charts: &Charts) -> Vec<Value> {
+    let one = |it: Charted| {
+        json!({
+            "service": it.service.to_string(),
+            "workload": it.workload.to_string(),
+            "address": it.address.to_string(),
+            "health": it.health.to_string(),
+            "complaint": it.complaint,
+        })
+    };
+    charts.list().into_iter().map(one).collect()
+}
+
 fn routes(config: &ServiceConfig) -> Value {
     let ports = config.ports.iter().map(|(number, port)| {
         let rules = port.http_rules.iter().map(|rule| format!("{rule:?}"));
@@ -102,6 +123,8 @@ fn routes(config: &ServiceConfig) -> Value {
         "traffic": traffic.collect::<Vec<_>>(),
         "subsets": config.subsets.iter().map(subset).collect::<Vec<_>>(),
         "rateLimits": config.rate_limits.iter().map(rate_limit).collect::<Vec<_>>(),
+        "healthCheck": config.health_check.as_ref().map(|check| format!("{check:?}")),
+        "hedging": config.hedging.iter().map(|hedged| format!("{hedged:?}")).collect::<Vec<_>>(),
     })
 }
 

@@ -5,10 +5,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use mesh_authz::{Call, Connection, Request, authorize_call, questions};
 use mesh_model::{Identity, ServiceConfig, WaypointConfig};
+use mesh_proto::grpc::health::v1::health_check_response::ServingStatus;
 
 use crate::client_hello::{self, Greeting};
 use crate::consent::{self, Opinion};
 use crate::detect::{self, Protocol};
+use crate::health;
 use crate::http::normalise::{self, Kind};
 use crate::http::{Decoder, Lines};
 use crate::own_call::message_of;
@@ -54,6 +56,13 @@ pub fn name_asked_for(bytes: &[u8]) -> Option<Option<String>> {
         Greeting::Name(name) => Some(Some(name)),
         Greeting::Nothing => Some(None),
     }
+}
+
+/// Whether an endpoint says by gRPC that it serves; none if the answer makes no sense.
+pub fn serves(answer: &[u8]) -> Option<bool> {
+    let ok = HeaderMap::from_iter([("grpc-status".parse().ok()?, HeaderValue::from_static("0"))]);
+    let message = message_of(StatusCode::OK, &ok, None, answer.to_vec().into()).ok()?;
+    Some(health::serving_status(message).ok()? == ServingStatus::Serving)
 }
 
 /// Makes the changes to a request's headers that an answer by gRPC to a question about it asks for; or the status of

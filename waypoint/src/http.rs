@@ -11,6 +11,7 @@ mod edits;
 mod fault;
 mod grpc_web;
 mod headers;
+mod hedge;
 mod mirror;
 pub(crate) mod normalise;
 mod path;
@@ -127,7 +128,8 @@ async fn carry_out(
         change_request(&rule, backend, &mut head, matched)?;
         let outgoing = Outgoing { head, body, kind };
         mirror::send_copies(&tunnel, &rule, &outgoing);
-        let to = (&*rule, &backend.destination);
+        let hedging = guards.as_deref().and_then(|guards| guards.find_hedging(&rule.name));
+        let to = (&*rule, &backend.destination, hedging);
         let answer = attempts::run(permit, &tunnel, to, &outgoing, &mut exchange, deadline).await?;
         Ok::<_, Reply>((answer, backend))
     }

@@ -13,6 +13,8 @@ mod dump;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handed;
+mod health;
+mod hedging;
 mod http;
 mod names;
 mod outside;

@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
 
+use crate::hedging::Hedges;
 use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::security::Guard;
+use crate::upstream::Ledger;
 pub(crate) use condition::{Condition, Field, SCHEME, Subject, authority_of, find_query_param};
 use index::{Index, Place};
 pub(crate) use pattern::{PathMatched, Pattern, compile_regex};
@@ -35,6 +37,8 @@ pub(crate) struct ServiceRoutes {
     pub(crate) limits: Vec<Limit>,
     /// Where requests may come as gRPC-web.
     pub(crate) grpc_web_ports: BTreeSet<u16>,
+    /// Which requests may be sent twice.
+    pub(crate) hedges: Hedges,
 }
 
 /// The routes of one service port.
@@ -66,13 +70,15 @@ impl ServiceRoutes {
             reporting: config.telemetry.as_ref().map(Reporting::compile),
             limits: Vec::new(),
             grpc_web_ports: config.grpc_web_ports.clone(),
+            hedges: Hedges::default(),
         }
     }
 
-    /// The same with its limits, which go on counting where others of the process are.
-    fn with_limits(config: &ServiceConfig, counters: &Counters) -> ServiceRoutes {
+    /// The same with its limits and budgets, which go on counting where others of the process are.
+    fn with_limits(config: &ServiceConfig, counters: &Counters, ledger: &Ledger) -> ServiceRoutes {
         let limits = compile_all(&config.rate_limits, counters);
-        ServiceRoutes { limits, ..ServiceRoutes::compile(config) }
+        let hedges = Hedges::compile(config, ledger);
+        ServiceRoutes { limits, hedges, ..ServiceRoutes::compile(config) }
     }
 
     /// Port 0 speaks for ports without an entry of their own.
@@ -141,10 +147,10 @@ impl PortRoutes {
 }
 
 /// Compiled routes by service. The configuration itself says whether they are still the right ones.
-#[derive(Debug)]
 pub(crate) struct RouteCache {
     services: Mutex<HashMap<NamespacedHostname, Cached>>,
     counters: Arc<Counters>,
+    ledger: Arc<Ledger>,
 }
 
 #[derive(Debug)]
@@ -154,8 +160,8 @@ struct Cached {
 }
 
 impl RouteCache {
-    pub(crate) fn new(counters: Arc<Counters>) -> RouteCache {
-        RouteCache { services: Mutex::default(), counters }
+    pub(crate) fn new(counters: Arc<Counters>, ledger: Arc<Ledger>) -> RouteCache {
+        RouteCache { services: Mutex::default(), counters, ledger }
     }
 
     /// The routes of a configuration, compiled now if they are not known yet.
@@ -167,7 +173,7 @@ impl RouteCache {
                 if services.len() >= MOST_CACHED {
                     services.clear();
                 }
-                let routes = Arc::new(ServiceRoutes::with_limits(config, &self.counters));
+                let routes = Arc::new(ServiceRoutes::with_limits(config, &self.counters, &self.ledger));
                 let cached = Cached { config: config.clone(), routes: routes.clone() };
                 services.insert(config.key.clone(), cached);
                 routes

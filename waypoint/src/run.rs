@@ -15,8 +15,8 @@ use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
 use mesh_runtime::{footprint, shutdown};
 use mesh_telemetry::{
-    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, RateLimitMetrics, Registry, SpanMetrics,
-    TcpMetrics,
+    HealthMetrics, HedgeMetrics, HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics,
+    RateLimitMetrics, Registry, SpanMetrics, TcpMetrics,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
@@ -26,6 +26,7 @@ use crate::balance::Groups;
 use crate::config::Config;
 use crate::control::{certificate_store, follow_controller, hold_until_certified, node_id};
 use crate::handed;
+use crate::health::{Charts, Rounds};
 use crate::names::Names;
 use crate::rate_limits::Counters;
 use crate::upstream::Ledger;
@@ -96,7 +97,10 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         groups: Groups::new(OutlierMetrics::new(&registry)),
         span_metrics: SpanMetrics::new(&registry),
         counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
+        hedge_metrics: HedgeMetrics::new(&registry),
     };
+    let charts = Charts::new(common.groups.clone(), HealthMetrics::new(&registry));
+    tokio::spawn(Rounds::new(&common, charts.clone()).run());
     start_workers(workers, &common, &config, &draining).context("cannot take connections")?;
     drop(draining);
 
@@ -104,7 +108,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
     let (_servers_end, servers) = drain::channel();
     let deadline = config.drain_deadline;
     let groups = common.groups;
-    let admin = Admin { config, reader, certificates, groups, registry, readiness, levels, quit };
+    let admin = Admin { config, reader, certificates, groups, charts, registry, readiness, levels, quit };
     admin.start(&servers).context("cannot open the waypoint's own ports")?;
     tokio::spawn(footprint::keep_small());
 

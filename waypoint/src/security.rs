@@ -8,6 +8,7 @@ use mesh_model::{NamespacedHostname, RequestPolicy, Security, WaypointConfig};
 use mesh_state::Snapshot;
 
 use crate::consent::Authorizer;
+use crate::hedging::Hedging;
 use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::routes::ServiceRoutes;
@@ -153,6 +154,11 @@ impl Guards {
     /// Whether requests to a port of the tunnel's service may come as gRPC-web.
     pub(crate) fn speaks_grpc_web(&self, service_port: u16) -> bool {
         self.routes().is_some_and(|routes| routes.grpc_web_ports.contains(&service_port))
+    }
+
+    /// Whether requests that a rule takes may be sent twice, and when.
+    pub(crate) fn find_hedging(&self, rule: &str) -> Option<&Hedging> {
+        self.service.as_deref()?.hedges.find(rule)
     }
 
     /// What is told of requests, as of the same moment.

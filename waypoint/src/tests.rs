@@ -16,6 +16,8 @@ mod claims;
 mod floods;
 mod grpc_web;
 mod handed;
+mod health;
+mod hedging;
 mod hostile_backends;
 mod limits;
 mod localities;

@@ -30,9 +30,7 @@ use tokio::net::TcpStream;
 
 use crate::worker::Me;
 pub(crate) use hop::{Client, Hop, host_of};
-pub(crate) use limits::Ledger;
-#[cfg(test)]
-pub(crate) use limits::{Account, Countable};
+pub(crate) use limits::{Account, Countable, Counted, Counts, Ledger, Overflow};
 pub(crate) use pool::{Answer, HttpPool, Lease, SendError, Version};
 pub(crate) use terms::{Terms, TermsCache};
 pub(crate) use wire::Wire;

@@ -12,7 +12,7 @@ use mesh_model::{Identity, Uid, WaypointKey, Workload};
 use mesh_runtime::accepting::AcceptFailures;
 use mesh_runtime::drain::DrainWatcher;
 use mesh_state::Reader;
-use mesh_telemetry::{HttpMetrics, OnDemandMetrics, SpanMetrics, TcpMetrics};
+use mesh_telemetry::{HedgeMetrics, HttpMetrics, OnDemandMetrics, SpanMetrics, TcpMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -79,6 +79,7 @@ pub(crate) struct Common {
     pub(crate) span_metrics: Arc<SpanMetrics>,
     /// What is counted is the process's, too.
     pub(crate) counters: Arc<Counters>,
+    pub(crate) hedge_metrics: HedgeMetrics,
 }
 
 /// What the connections of one worker share.
@@ -98,6 +99,7 @@ pub(crate) struct Worker {
     pub(crate) on_demand: OnDemandMetrics,
     pub(crate) names: Arc<Names>,
     pub(crate) spans: SpanQueue,
+    pub(crate) hedge_metrics: HedgeMetrics,
 }
 
 impl Worker {
@@ -116,6 +118,7 @@ impl Worker {
             groups,
             span_metrics,
             counters,
+            hedge_metrics,
         } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
@@ -136,7 +139,7 @@ impl Worker {
             spans: Exporter::start(reach, span_metrics, drain.clone()),
             pool,
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
-            routes: RouteCache::new(counters.clone()),
+            routes: RouteCache::new(counters.clone(), ledger.clone()),
             guards: GuardCache::new(counters),
             terms: TermsCache::new(ledger, settings.tls),
             lineups: Lineups::new(groups),
@@ -148,6 +151,7 @@ impl Worker {
             tcp_metrics,
             on_demand,
             names,
+            hedge_metrics,
         }
     }
 

@@ -116,6 +116,8 @@ fn teapot() -> ServiceConfig {
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
     }
 }
 

@@ -52,7 +52,7 @@ enum What {
     Workloads,
     Gateways,
     Routes,
-    /// Who may call whom, how, and how often, which tokens are good, and what is told of it.
+    /// Who may call whom, how, and how often, which tokens are good, which endpoints are, and what is told of it.
     Policies,
     /// The objects of one kind.
     Kind(NamedKind),
@@ -124,6 +124,7 @@ fn items(mesh: &Mesh, get: &Get) -> Result<Vec<Value>> {
                 "PeerAuthentication",
                 "RateLimitPolicy",
                 "RequestAuthentication",
+                "ResiliencePolicy",
                 "Telemetry",
             ];
             manifests(mesh, get, &kinds)

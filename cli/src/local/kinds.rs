@@ -15,7 +15,7 @@ const fn kind(name: &'static str, short: &'static [&'static str]) -> NamedKind {
     NamedKind { name, short, is_namespaced: true }
 }
 
-const KINDS: [NamedKind; 31] = [
+const KINDS: [NamedKind; 32] = [
     NamedKind { is_namespaced: false, ..kind("namespace", &["ns"]) },
     NamedKind { is_namespaced: false, ..kind("node", &["no"]) },
     NamedKind { is_namespaced: false, ..kind("gatewayclass", &["gc"]) },
@@ -45,6 +45,7 @@ const KINDS: [NamedKind; 31] = [
     kind("peerauthentication", &["pa"]),
     kind("requestauthentication", &["ra"]),
     kind("ratelimitpolicy", &[]),
+    kind("resiliencepolicy", &[]),
     kind("configmap", &["cm"]),
     kind("secret", &[]),
 ];

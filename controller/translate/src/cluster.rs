@@ -34,7 +34,7 @@ use gateway_api::backendtlspolicies::BackendTlsPolicySpec;
 
 use crate::objects::{
     AuthorizationPolicySpec, Kind, MeshConfig, Object, ObjectKey, PeerAuthenticationSpec, ProxyConfigSpec,
-    RateLimitPolicySpec, RequestAuthenticationSpec, TelemetrySpec,
+    RateLimitPolicySpec, RequestAuthenticationSpec, ResiliencePolicySpec, TelemetrySpec,
 };
 
 use auto_address::AutoAddresses;
@@ -93,6 +93,7 @@ pub struct Cluster {
     pub(crate) telemetries: Table<Kept<TelemetrySpec>>,
     pub(crate) rate_limit_policies: Table<Kept<RateLimitPolicySpec>>,
     pub(crate) proxy_configs: Table<Kept<ProxyConfigSpec>>,
+    pub(crate) resilience_policies: Table<Kept<ResiliencePolicySpec>>,
     /// What has been fetched of the keys that RequestAuthentications name.
     pub(crate) key_sets: BTreeMap<KeySource, KeySet>,
     /// Objects that have no effect although someone counts on one.
@@ -197,9 +198,8 @@ impl Cluster {
             Object::WorkloadEntry(object) => self.workload_entries.put(name, (*object).into()),
             Object::Telemetry(object) => self.telemetries.put(name, Kept::new(&object.metadata, object.spec)),
             Object::ProxyConfig(it) => self.proxy_configs.put(name, Kept::new(&it.metadata, it.spec)),
-            Object::RateLimitPolicy(object) => {
-                self.rate_limit_policies.put(name, Kept::new(&object.metadata, object.spec))
-            }
+            Object::RateLimitPolicy(object) => self.rate_limit_policies.put(name, Kept::of(*object)),
+            Object::ResiliencePolicy(object) => self.resilience_policies.put(name, Kept::of(*object)),
             Object::WorkloadGroup(_)
             | Object::Sidecar(_)
             | Object::IstioGateway(_)
@@ -242,6 +242,7 @@ impl Cluster {
             Kind::Telemetry => self.telemetries.remove(&name),
             Kind::ProxyConfig => self.proxy_configs.remove(&name),
             Kind::RateLimitPolicy => self.rate_limit_policies.remove(&name),
+            Kind::ResiliencePolicy => self.resilience_policies.remove(&name),
             Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::objects::{
     AuthorizationPolicySpec, DestinationRuleSpec, EnvoyFilterSpec, IstioGatewaySpec, Kind,
     PeerAuthenticationSpec, ProxyConfigSpec, RateLimitPolicySpec, RequestAuthenticationSpec,
-    ServiceEntrySpec, SidecarSpec, TelemetrySpec, TrafficExtensionSpec, VirtualServiceSpec, WasmPluginSpec,
-    WorkloadEntrySpec, WorkloadGroupSpec,
+    ResiliencePolicySpec, ServiceEntrySpec, SidecarSpec, TelemetrySpec, TrafficExtensionSpec,
+    VirtualServiceSpec, WasmPluginSpec, WorkloadEntrySpec, WorkloadGroupSpec,
 };
 
 pub use structural::find_breaches;
@@ -30,7 +30,7 @@ struct Names {
 }
 
 #[rustfmt::skip]
-const NAMES: [Names; 16] = [
+const NAMES: [Names; 17] = [
     Names { kind: Kind::VirtualService, plural: "virtualservices", short: &["vs"], storage: "", schema: schema::<VirtualServiceSpec> },
     Names { kind: Kind::DestinationRule, plural: "destinationrules", short: &["dr"], storage: "", schema: schema::<DestinationRuleSpec> },
     Names { kind: Kind::ServiceEntry, plural: "serviceentries", short: &["se"], storage: "", schema: schema::<ServiceEntrySpec> },
@@ -47,6 +47,7 @@ const NAMES: [Names; 16] = [
     Names { kind: Kind::WasmPlugin, plural: "wasmplugins", short: &[], storage: "", schema: schema::<WasmPluginSpec> },
     Names { kind: Kind::TrafficExtension, plural: "trafficextensions", short: &[], storage: "", schema: schema::<TrafficExtensionSpec> },
     Names { kind: Kind::RateLimitPolicy, plural: "ratelimitpolicies", short: &[], storage: "", schema: schema::<RateLimitPolicySpec> },
+    Names { kind: Kind::ResiliencePolicy, plural: "resiliencepolicies", short: &[], storage: "", schema: schema::<ResiliencePolicySpec> },
 ];
 
 /// One definition.

@@ -23,6 +23,7 @@ mod peer_authentication;
 mod proxy_config;
 mod rate_limit_policy;
 mod request_authentication;
+mod resilience_policy;
 mod service_entry;
 mod sidecar;
 mod stream_route;
@@ -97,6 +98,10 @@ pub use rate_limit_policy::{
 pub use request_authentication::{
     ClaimToHeader, JwtHeader, JwtRule, RequestAuthentication, RequestAuthenticationSpec,
 };
+pub use resilience_policy::{
+    CheckMethod, GrpcCheck, HttpCheck, Percentage, PolicyHealthCheck, PolicyHedging, ResiliencePolicy,
+    ResiliencePolicySpec, ResilienceTarget, StatusRange, TcpCheck,
+};
 pub use service_entry::{
     Location, Resolution, ServiceEntry, ServiceEntryPort, ServiceEntrySpec, WorkloadSelector,
 };
@@ -160,6 +165,7 @@ pub enum Object {
     TrafficExtension(Box<TrafficExtension>),
     ProxyConfig(Box<ProxyConfig>),
     RateLimitPolicy(Box<RateLimitPolicy>),
+    ResiliencePolicy(Box<ResiliencePolicy>),
 }
 
 /// `$body` for the one value inside any variant.
@@ -197,6 +203,7 @@ macro_rules! each {
             Object::TrafficExtension($value) => $body,
             Object::ProxyConfig($value) => $body,
             Object::RateLimitPolicy($value) => $body,
+            Object::ResiliencePolicy($value) => $body,
         }
     };
 }
@@ -237,6 +244,7 @@ impl Object {
             Kind::TrafficExtension => Object::TrafficExtension(Deserialize::deserialize(d)?),
             Kind::ProxyConfig => Object::ProxyConfig(Deserialize::deserialize(d)?),
             Kind::RateLimitPolicy => Object::RateLimitPolicy(Deserialize::deserialize(d)?),
+            Kind::ResiliencePolicy => Object::ResiliencePolicy(Deserialize::deserialize(d)?),
         })
     }
 
@@ -279,6 +287,7 @@ impl Object {
             Object::TrafficExtension(_) => Kind::TrafficExtension,
             Object::ProxyConfig(_) => Kind::ProxyConfig,
             Object::RateLimitPolicy(_) => Kind::RateLimitPolicy,
+            Object::ResiliencePolicy(_) => Kind::ResiliencePolicy,
         }
     }
 

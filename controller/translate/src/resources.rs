@@ -15,6 +15,7 @@ mod problem;
 mod provider_service;
 mod rate_limit;
 mod request_policy;
+mod resilience;
 mod route_rules;
 mod security;
 mod service;
@@ -53,6 +54,10 @@ pub(crate) use rate_limit::{
     Conversion, LimitTarget, convert as convert_rate_limits, counting_hosts, target as rate_limit_target,
 };
 pub(crate) use request_policy::convert as convert_for_waypoints;
+pub(crate) use resilience::{
+    convert_check as convert_health_check, convert_hedging, deciding as deciding_resilience_policy,
+    target as resilience_target,
+};
 pub(crate) use service_config::{
     attached_ports, namespaces_in_force, parent_service, ports_left, winning_virtual_service,
 };

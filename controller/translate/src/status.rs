@@ -7,6 +7,7 @@ mod own_waypoint;
 mod policy;
 mod proxy_config;
 mod rate_limit_policy;
+mod resilience_policy;
 mod route;
 mod routing;
 mod service;
@@ -68,6 +69,7 @@ pub fn derive(cluster: &Cluster, key: &ObjectKey) -> Option<Status> {
         }
         Kind::BackendTlsPolicy => backend_tls_policy::derive(cluster, &name).map(Status::Policy),
         Kind::RateLimitPolicy => rate_limit_policy::derive(cluster, &name).map(Status::Policy),
+        Kind::ResiliencePolicy => resilience_policy::derive(cluster, &name).map(Status::Policy),
         Kind::GatewayClass => gateway::derive_class(cluster, &name.name).map(conditions),
         Kind::ServiceEntry => service_entry::derive(cluster, &name).map(Status::ServiceEntry),
         Kind::WorkloadEntry => service_entry::derive_workload_entry(cluster, &name).map(conditions),
@@ -121,6 +123,7 @@ pub fn keys(cluster: &Cluster) -> BTreeSet<ObjectKey> {
     keys.extend(cluster.telemetries.iter().map(|(name, _)| of(Kind::Telemetry)(name)));
     keys.extend(cluster.proxy_configs.iter().map(|(name, _)| of(Kind::ProxyConfig)(name)));
     keys.extend(cluster.rate_limit_policies.iter().map(|(name, _)| of(Kind::RateLimitPolicy)(name)));
+    keys.extend(cluster.resilience_policies.iter().map(|(name, _)| of(Kind::ResiliencePolicy)(name)));
     keys.extend(cluster.unenforced.keys().cloned());
     keys
 }

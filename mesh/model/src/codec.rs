@@ -14,6 +14,7 @@ mod http_match;
 mod http_rule;
 mod metric_settings;
 mod rate_limit;
+mod resilience;
 #[cfg(test)]
 mod round_trip;
 mod security;

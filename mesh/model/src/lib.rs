@@ -9,6 +9,7 @@ mod network;
 mod path_template;
 mod policy;
 mod rate_limit;
+mod resilience;
 mod route;
 mod security;
 mod service;
@@ -30,6 +31,7 @@ pub use policy::{Action, Clause, Match, Policy, PolicyKey, Rule, Scope, ServiceA
 pub use rate_limit::{
     Counted, GlobalLimit, KeySource, LocalLimit, RateLimit, RateLimitKey, RateQuota, RateUnit,
 };
+pub use resilience::{HealthCheck, HedgedRequests, Hedging, HttpProbe, Probe, StatusRange};
 pub use route::{
     Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
     HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    NamespacedHostname, PortTraffic, RateLimit, Security, SessionPersistence, StreamRule, Telemetry,
-    TrafficPolicy,
+    HealthCheck, HedgedRequests, NamespacedHostname, PortTraffic, RateLimit, Security, SessionPersistence,
+    StreamRule, Telemetry, TrafficPolicy,
 };
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
@@ -32,6 +32,10 @@ pub struct ServiceConfig {
     pub race_connections: bool,
     /// Service ports whose requests may come as gRPC-web; their endpoints get gRPC.
     pub grpc_web_ports: BTreeSet<u16>,
+    /// How the waypoint finds out which endpoints are well, if it does.
+    pub health_check: Option<HealthCheck>,
+    /// Which requests may be sent twice.
+    pub hedging: Vec<HedgedRequests>,
 }
 
 impl ServiceConfig {

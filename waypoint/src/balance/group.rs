@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::outlier::{Ejection, History, Reason, may_eject};
 use super::record::Record;
+use super::unwell::Unwell;
 
 /// Which endpoints: those of a service port, or a subset there, at addresses of one family.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,11 +42,12 @@ impl Scope {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) scope: Scope,
-    /// Changes whenever somebody is left out or taken back.
+    /// Changes whenever somebody is left out or taken back, or is not well any more or again.
     epoch: AtomicU64,
     members: Mutex<HashMap<Uid, Member>>,
     began: Instant,
     metrics: OutlierMetrics,
+    unwell: Arc<Unwell>,
 }
 
 #[derive(Debug)]
@@ -72,8 +74,18 @@ pub(crate) struct LeftOut {
 }
 
 impl Group {
-    pub(super) fn new(scope: Scope, metrics: OutlierMetrics, began: Instant) -> Group {
-        Group { scope, epoch: AtomicU64::new(0), members: Mutex::default(), began, metrics }
+    pub(super) fn new(scope: Scope, metrics: OutlierMetrics, unwell: Arc<Unwell>, began: Instant) -> Group {
+        Group { scope, epoch: AtomicU64::new(0), members: Mutex::default(), began, metrics, unwell }
+    }
+
+    /// The endpoints of its service that are not well, as far as they are asked.
+    pub(super) fn unwell(&self) -> Arc<HashSet<Uid>> {
+        self.unwell.of(&self.scope.service)
+    }
+
+    /// Other endpoints are not well now.
+    pub(super) fn reconsider(&self) {
+        self.epoch.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn epoch(&self) -> u64 {

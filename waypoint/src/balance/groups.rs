@@ -1,6 +1,6 @@
 //! Lineups: made once for all workers of the process, kept by each of them until they are no longer current.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use mesh_model::{NamespacedHostname, Uid};
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::group::{Group, LeftOut, Scope};
 use super::lineup::{Basis, Lineup};
+use super::unwell::Unwell;
 
 /// More services than a waypoint serves; past it, a worker's cache starts anew.
 const MOST_CACHED: usize = 10_000;
@@ -21,6 +22,7 @@ const SMALL: usize = 256;
 pub(crate) struct Groups {
     metrics: OutlierMetrics,
     slots: Mutex<Slots>,
+    unwell: Arc<Unwell>,
 }
 
 #[derive(Debug)]
@@ -39,7 +41,7 @@ struct Slot {
 impl Groups {
     pub(crate) fn new(metrics: OutlierMetrics) -> Arc<Groups> {
         let slots = Slots { by_scope: HashMap::new(), sweep_at: SMALL };
-        Arc::new(Groups { metrics, slots: Mutex::new(slots) })
+        Arc::new(Groups { metrics, slots: Mutex::new(slots), unwell: Arc::default() })
     }
 
     fn slot(&self, scope: &Scope) -> Arc<Slot> {
@@ -51,18 +53,31 @@ impl Groups {
             slots.by_scope.retain(|_, slot| slot.strong_count() > 0);
             slots.sweep_at = SMALL.max(slots.by_scope.len() * 2);
         }
-        let group = Arc::new(Group::new(scope.clone(), self.metrics.clone(), Instant::now()));
+        let (metrics, unwell) = (self.metrics.clone(), self.unwell.clone());
+        let group = Arc::new(Group::new(scope.clone(), metrics, unwell, Instant::now()));
         let slot = Arc::new(Slot { group, made: Mutex::default() });
         slots.by_scope.insert(scope.clone(), Arc::downgrade(&slot));
         slot
     }
 
-    /// Every endpoint that is left out now, in order.
+    /// Says which endpoints of a service are not well, in place of what was said before: as far as the service's policy
+    /// wants them asked, nobody chooses them from now on, unless too few others are left.
+    pub(crate) fn tell_unwell(&self, service: &NamespacedHostname, unwell: HashSet<Uid>) {
+        self.unwell.put(service, unwell);
+        // Only now, so that whoever makes a lineup of the old state makes it again.
+        let slots = self.all_slots();
+        let of_service = slots.iter().filter(|slot| slot.group.scope.service == *service);
+        of_service.for_each(|slot| slot.group.reconsider());
+    }
+
+    fn all_slots(&self) -> Vec<Arc<Slot>> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.by_scope.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Every endpoint that is left out now for its failures, in order.
     pub(crate) fn left_out(&self) -> Vec<LeftOut> {
-        let slots: Vec<Arc<Slot>> = {
-            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.by_scope.values().filter_map(Weak::upgrade).collect()
-        };
+        let slots = self.all_slots();
         let mut all: Vec<LeftOut> = slots.iter().flat_map(|slot| slot.group.left_out()).collect();
         all.sort_by_key(|it| (it.scope.cluster_name(), it.address));
         all

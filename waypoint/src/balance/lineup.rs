@@ -17,24 +17,24 @@ use super::caller::{Caller, Key};
 use super::draw::Draw;
 use super::group::{Group, Roll};
 use super::locality::Preference;
-use super::outlier::is_panic;
 use super::record::{OnItsWay, Record, Watch};
 use super::shares::{Strength, of_groups, of_levels};
 use super::table::Table;
+use super::unwell::leave_out;
 use super::warmup::{is_over, step, weight_at};
 
 /// What a lineup is made of, beside who is left out. The values themselves say whether it is still the same.
 #[derive(Debug)]
-pub(super) struct Basis {
-    me: Arc<Workload>,
-    service: Arc<Service>,
-    config: Option<Arc<ServiceConfig>>,
+pub(crate) struct Basis {
+    pub(crate) me: Arc<Workload>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) config: Option<Arc<ServiceConfig>>,
     endpoints: Option<Arc<Vec<Arc<Workload>>>>,
 }
 
 impl Basis {
     /// That of a service now; none if the service or this waypoint is not known.
-    pub(super) fn find(snapshot: &Snapshot, me: &Uid, service: &NamespacedHostname) -> Option<Basis> {
+    pub(crate) fn find(snapshot: &Snapshot, me: &Uid, service: &NamespacedHostname) -> Option<Basis> {
         Some(Basis {
             me: snapshot.find_workload_by_uid(me)?,
             service: snapshot.find_service_by_key(service)?,
@@ -43,7 +43,7 @@ impl Basis {
         })
     }
 
-    pub(super) fn is(&self, other: &Basis) -> bool {
+    pub(crate) fn is(&self, other: &Basis) -> bool {
         Arc::ptr_eq(&self.me, &other.me)
             && Arc::ptr_eq(&self.service, &other.service)
             && are_same(self.config.as_ref(), other.config.as_ref())
@@ -109,10 +109,10 @@ impl Lineup {
         let detection = policy.outlier_detection.as_ref();
         let endpoints = found.iter().map(|(endpoint, _)| endpoint);
         let Roll { epoch, mut members } = group.call(endpoints, detection.is_some(), now);
-        let healthy = members.iter().filter(|(_, is_out)| !is_out).count();
-        if detection.is_some_and(|detection| is_panic(healthy, members.len(), detection)) {
-            members.iter_mut().for_each(|(_, is_out)| *is_out = false);
-        }
+        // Looked at after the epoch, which changes once something else is known of them.
+        let check = config.as_ref().and_then(|it| it.health_check.as_ref());
+        let unwell = check.map(|_| group.unwell());
+        leave_out(&mut members, detection, check.zip(unwell.as_deref()));
         let warmup = warmup_of(&policy.load_balancer);
         let stale_at = warmup.and_then(|warmup| {
             let is_new = |(record, _): &(Arc<Record>, bool)| !is_over(warmup, now - record.since);

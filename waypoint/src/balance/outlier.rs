@@ -97,9 +97,9 @@ pub(super) fn may_eject(out: usize, all: usize, detection: &OutlierDetection) ->
     out == 0 || (out + 1) as u64 * 100 <= u64::from(detection.max_ejection_percent) * all as u64
 }
 
-/// Whether so few are healthy that nobody is left out: none, or less than is asked for.
-pub(super) fn is_panic(healthy: usize, all: usize, detection: &OutlierDetection) -> bool {
-    healthy == 0 || (healthy as u64) * 100 < u64::from(detection.min_health_percent) * all as u64
+/// Whether so few are healthy that nobody is left out: none, or a share less than is asked for.
+pub(super) fn is_panic(healthy: usize, all: usize, min_percent: u32) -> bool {
+    healthy == 0 || (healthy as u64) * 100 < u64::from(min_percent) * all as u64
 }
 
 /// That an endpoint is left out now.

@@ -13,12 +13,14 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::{BodySource, RequestBody};
 use super::grpc_web::ClientBody;
+use super::hedge::{may_hedge, race};
 use super::normalise::Kind;
 use super::reply::{Reply, grpc};
 use super::report::Exchange;
 use super::retry::Failure;
 use super::version::version_for;
 use crate::balance::{Caller, Chosen, NoEndpoint, Outcome};
+use crate::hedging::Hedging;
 use crate::outside::fetch_endpoint;
 use crate::routes::{Destination, Rule};
 use crate::session::Session;
@@ -35,6 +37,17 @@ pub(crate) struct Outgoing {
     pub(crate) kind: Kind,
 }
 
+/// What all attempts of a request have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Course<'a> {
+    pub(super) tunnel: &'a Tunnel,
+    pub(super) rule: &'a Rule,
+    pub(super) destination: &'a Destination,
+    terms: Option<&'a Arc<Terms>>,
+    outgoing: &'a Outgoing,
+    pub(super) deadline: Option<Instant>,
+}
+
 /// The request's end of time, if its rule sets one.
 pub(crate) fn deadline_of(rule: &Rule, begin: Instant) -> Option<Instant> {
     rule.request_timeout.and_then(|limit| begin.checked_add(limit))
@@ -44,23 +57,24 @@ pub(crate) fn deadline_of(rule: &Rule, begin: Instant) -> Option<Instant> {
 pub(crate) async fn run(
     _permit: Permit,
     tunnel: &Tunnel,
-    (rule, destination): (&Rule, &Destination),
+    (rule, destination, hedging): (&Rule, &Destination, Option<&Hedging>),
     outgoing: &Outgoing,
     exchange: &mut Exchange,
     deadline: Option<Instant>,
 ) -> Result<Answer, Reply> {
+    let terms = find_terms(tunnel, destination);
+    let course = Course { tunnel, rule, destination, terms: terms.as_ref(), outgoing, deadline };
+    let _active = hedging.map(Hedging::enter_request);
     // Awaited where it is made, here and below: what has a name first is copied for every request.
     let answer = match deadline {
-        None => attempts(tunnel, rule, destination, outgoing, exchange).await?,
-        Some(deadline) => {
-            match timeout_at(deadline, attempts(tunnel, rule, destination, outgoing, exchange)).await {
-                Ok(result) => result?,
-                Err(_) => {
-                    exchange.heard(Some(Outcome::TimedOut));
-                    return Err(reply_for(Failure::Timeout, "response_timeout"));
-                }
+        None => attempts(course, hedging, exchange).await?,
+        Some(deadline) => match timeout_at(deadline, attempts(course, hedging, exchange)).await {
+            Ok(result) => result?,
+            Err(_) => {
+                exchange.heard(Some(Outcome::TimedOut));
+                return Err(reply_for(Failure::Timeout, "response_timeout"));
             }
-        }
+        },
     };
     if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS && !outgoing.kind.websocket {
         // Nobody asked for that, and nobody could speak it.
@@ -71,39 +85,47 @@ pub(crate) async fn run(
 }
 
 async fn attempts(
-    tunnel: &Tunnel,
-    rule: &Rule,
-    destination: &Destination,
-    outgoing: &Outgoing,
+    course: Course<'_>,
+    hedging: Option<&Hedging>,
     exchange: &mut Exchange,
 ) -> Result<Answer, Reply> {
-    let policy = &rule.retry;
-    let terms = find_terms(tunnel, destination);
+    let Course { tunnel, rule, destination, outgoing, .. } = course;
+    let (policy, terms) = (&rule.retry, course.terms);
+    // Attempts after the first have had their delay.
+    let mut hedging = hedging.filter(|_| may_hedge(rule, outgoing));
     let session = Session::of(rule, &outgoing.head);
     let mut caller = Caller::of_request(tunnel, &outgoing.head).bound_by(session.as_ref());
     // Counts the attempt that is on its way, if it is not the first.
     let mut retry = None;
     let mut tried: Vec<SocketAddr> = Vec::new();
-    let mut number = 1;
+    let mut round = 1;
     loop {
         let avoided = if policy.avoid_previous_hosts { tried.as_slice() } else { &[] };
         let fetched = fetch_endpoint(tunnel, destination, &mut caller, avoided).await;
         let (chosen, on_its_way) = fetched.map_err(reply_without_endpoint)?;
         tried.push(chosen.endpoint.address);
         exchange.sent_to(&chosen.endpoint, on_its_way, || cluster_name(destination));
-        let mut result = attempt(tunnel, rule, (&chosen, terms.as_ref()), outgoing, number).await;
-        exchange.heard(Outcome::of(&result));
+        let (chosen, mut result) = match hedging.take() {
+            None => {
+                let number = u32::try_from(tried.len()).unwrap_or(u32::MAX);
+                let result = attempt(course, &chosen, number).await;
+                exchange.heard(Outcome::of(&result));
+                (chosen, result)
+            }
+            // Few requests may be sent twice, and all would carry the room that takes.
+            Some(hedging) => Box::pin(race(course, hedging, chosen, &mut caller, &mut tried, exchange)).await,
+        };
         drop(retry.take());
         let again = match &result {
             Ok(answer) => policy.wants_other_than(answer.response.status(), answer.response.headers()),
             Err(error) => policy.wants_after(error.failure),
         };
-        let exhausted = number > policy.attempts;
+        let exhausted = round > policy.attempts;
         if again && exhausted && policy.attempts > 0 {
             exchange.flag(RequestFlags::RETRIES_EXHAUSTED);
         }
         let mut worthwhile = again && !exhausted && outgoing.body.can_be_opened_again();
-        if let Some(terms) = terms.as_ref().filter(|_| worthwhile) {
+        if let Some(terms) = terms.filter(|_| worthwhile) {
             retry = terms.enter_retry().ok();
             worthwhile = retry.is_some();
             if !worthwhile {
@@ -125,18 +147,14 @@ async fn attempts(
         // Gives the connection back, or closes it, before the pause.
         drop(result);
         exchange.let_go();
-        tokio::time::sleep(policy.pause(number)).await;
-        number += 1;
+        tokio::time::sleep(policy.pause(round)).await;
+        round += 1;
     }
 }
 
-async fn attempt(
-    tunnel: &Tunnel,
-    rule: &Rule,
-    (chosen, terms): (&Chosen, Option<&Arc<Terms>>),
-    outgoing: &Outgoing,
-    number: u32,
-) -> Result<Answer, SendError> {
+/// Sends a request to an endpoint, the first time with the number 1.
+pub(super) async fn attempt(course: Course<'_>, chosen: &Chosen, number: u32) -> Result<Answer, SendError> {
+    let Course { tunnel, rule, terms, outgoing, .. } = course;
     let kind = outgoing.kind;
     let asked = terms.map(|terms| terms.version).unwrap_or_default();
     let version = version_for((asked, chosen.app_protocol), outgoing.head.version, kind.grpc, kind.websocket);
@@ -251,7 +269,7 @@ fn details_of(failure: Failure) -> &'static str {
 }
 
 /// Envoy's name for the endpoints a request is balanced over (telemetry.md §5).
-fn cluster_name(destination: &Destination) -> String {
+pub(super) fn cluster_name(destination: &Destination) -> String {
     match destination {
         Destination::Service { service: NamespacedHostname { hostname, .. }, port, subset } => {
             let subset = subset.as_ref().map(|name| format!("/{name}")).unwrap_or_default();

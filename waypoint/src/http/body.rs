@@ -118,6 +118,11 @@ impl<B: Body<Data = Bytes> + Unpin> BodySource<B> {
         RequestBody::Shared(Attempt { shared: shared.clone(), attempt, next: 0, ended: false })
     }
 
+    /// There is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shared.is_none()
+    }
+
     /// Whether another attempt would have all of it (RES-14).
     pub(crate) fn can_be_opened_again(&self) -> bool {
         let Some(shared) = &self.shared else { return true };

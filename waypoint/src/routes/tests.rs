@@ -8,7 +8,7 @@ use mesh_model::{
     RuleAction, ValueMatch,
 };
 
-use mesh_telemetry::{RateLimitMetrics, Registry};
+use mesh_telemetry::{OverflowMetrics, RateLimitMetrics, Registry};
 
 use super::*;
 
@@ -66,6 +66,8 @@ fn config(ports: Vec<(u16, Vec<HttpRule>, bool)>) -> ServiceConfig {
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
     }
 }
 
@@ -202,8 +204,10 @@ fn res_06_a_timeout_of_zero_is_none() {
 
 #[test]
 fn routes_are_compiled_once_per_change() {
-    let metrics = RateLimitMetrics::new(&Registry::new("waypoint", "test"));
-    let cache = RouteCache::new(Arc::new(Counters::new(metrics)));
+    let registry = Registry::new("waypoint", "test");
+    let metrics = RateLimitMetrics::new(&registry);
+    let ledger = Arc::new(Ledger::new(OverflowMetrics::new(&registry)));
+    let cache = RouteCache::new(Arc::new(Counters::new(metrics)), ledger);
     let first = Arc::new(config(vec![(80, vec![rule("a", vec![])], true)]));
     let compiled = cache.find(&first);
     assert!(Arc::ptr_eq(&compiled, &cache.find(&first)));

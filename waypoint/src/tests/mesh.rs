@@ -15,8 +15,8 @@ use mesh_net::socket::{SocketOptions, tcp_socket_for};
 use mesh_runtime::drain::{self, DrainTrigger};
 use mesh_state::Writer;
 use mesh_telemetry::{
-    HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, RateLimitMetrics, Registry, SpanMetrics,
-    TcpMetrics,
+    HealthMetrics, HedgeMetrics, HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics,
+    RateLimitMetrics, Registry, SpanMetrics, TcpMetrics,
 };
 use mesh_testkit::authority::FakeCa;
 use tokio::net::TcpListener;
@@ -27,6 +27,7 @@ use super::samples::{backend, config, key, rule, service, workload};
 use crate::balance::Groups;
 use crate::config::RequestLog;
 use crate::handed;
+use crate::health::{Charts, Rounds};
 use crate::names::Names;
 use crate::rate_limits::Counters;
 use crate::upstream::{Account, Countable, Ledger};
@@ -60,6 +61,8 @@ pub(super) struct Mesh {
     pub(super) registry: Registry,
     pub(super) drain: Option<DrainTrigger>,
     ledger: Arc<Ledger>,
+    /// How endpoints are that are asked.
+    pub(super) charts: Arc<Charts>,
     /// What DNS says.
     pub(super) names: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
 }
@@ -114,7 +117,10 @@ impl Mesh {
             groups: Groups::new(OutlierMetrics::new(&registry)),
             span_metrics: SpanMetrics::new(&registry),
             counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
+            hedge_metrics: HedgeMetrics::new(&registry),
         };
+        let charts = Charts::new(common.groups.clone(), HealthMetrics::new(&registry));
+        tokio::spawn(Rounds::new(&common, charts.clone()).run());
         writer.change(|edit| {
             edit.insert_workload(own);
             edit.insert_workload(workload("client", host(network, 2)));
@@ -129,7 +135,7 @@ impl Mesh {
         tokio::spawn(handed::accept(worker.clone(), open, watcher.clone()));
         tokio::spawn(worker::accept(worker, listener, watcher));
         let (hosts, drain) = (AtomicU8::new(10), Some(trigger));
-        Mesh { network, hosts, address, handed, writer, ca, registry, drain, ledger, names }
+        Mesh { network, hosts, address, handed, writer, ca, registry, drain, ledger, charts, names }
     }
 
     pub(super) fn waypoint_ip(&self) -> IpAddr {

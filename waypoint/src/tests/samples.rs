@@ -120,6 +120,8 @@ pub(crate) fn config(service: &str, rules: Vec<HttpRule>) -> ServiceConfig {
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
     }
 }
 

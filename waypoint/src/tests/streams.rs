@@ -70,6 +70,8 @@ fn govern(mesh: &Mesh, port: u16, stream_rules: Vec<StreamRule>) {
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
     });
 }
 
@@ -268,6 +270,8 @@ async fn l7_04_a_subset_takes_connections_too_and_other_endpoints_are_tried() {
             rate_limits: Vec::new(),
             race_connections: false,
             grpc_web_ports: Default::default(),
+            health_check: None,
+            hedging: Vec::new(),
         });
     };
     for name in ["v1", "v2"] {
@@ -306,6 +310,8 @@ async fn requests_on_a_port_that_declares_nothing_are_not_the_business_of_rules_
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
     });
     for port in [80, 81] {
         let stream = mesh.tunnel(mesh.target(port)).await.unwrap();

@@ -17,6 +17,8 @@ pub(crate) enum Countable {
     PendingRequests,
     Requests,
     Retries,
+    /// Requests beside others that are slow.
+    Hedges,
 }
 
 impl Countable {
@@ -26,6 +28,7 @@ impl Countable {
             Countable::PendingRequests => "pending_requests",
             Countable::Requests => "requests",
             Countable::Retries => "retries",
+            Countable::Hedges => "hedges",
         }
     }
 }
@@ -68,6 +71,7 @@ impl Ledger {
             pending_requests: AtomicU32::new(0),
             requests: AtomicU32::new(0),
             retries: AtomicU32::new(0),
+            hedges: AtomicU32::new(0),
         });
         open.insert(account, Arc::downgrade(&counts));
         counts
@@ -82,6 +86,7 @@ pub(crate) struct Counts {
     pending_requests: AtomicU32,
     requests: AtomicU32,
     retries: AtomicU32,
+    hedges: AtomicU32,
 }
 
 impl fmt::Debug for Counts {
@@ -93,6 +98,7 @@ impl fmt::Debug for Counts {
             .field("pending_requests", &count(Countable::PendingRequests))
             .field("requests", &count(Countable::Requests))
             .field("retries", &count(Countable::Retries))
+            .field("hedges", &count(Countable::Hedges))
             .finish()
     }
 }
@@ -104,6 +110,7 @@ impl Counts {
             Countable::PendingRequests => &self.pending_requests,
             Countable::Requests => &self.requests,
             Countable::Retries => &self.retries,
+            Countable::Hedges => &self.hedges,
         }
     }
 
@@ -133,8 +140,8 @@ impl Counts {
         Counted { counts: self.clone(), what }
     }
 
-    /// How many retries a budget allows at the moment.
-    pub(crate) fn allowed_retries(&self, budget: &RetryBudget) -> u32 {
+    /// How many retries, or hedges, a budget allows at the moment.
+    pub(crate) fn allowed_by(&self, budget: &RetryBudget) -> u32 {
         let active = [Countable::Requests, Countable::PendingRequests]
             .map(|what| self.of(what).load(Ordering::Relaxed))
             .iter()
@@ -220,11 +227,11 @@ mod tests {
     fn a_budget_is_a_share_of_what_is_on_its_way_and_never_less_than_its_minimum() {
         let counts = ledger().open(account(None));
         let budget = RetryBudget { percent: 20.0, min_concurrency: 3 };
-        assert_eq!(counts.allowed_retries(&budget), 3);
+        assert_eq!(counts.allowed_by(&budget), 3);
         let _requests: Vec<_> = (0..30).map(|_| counts.enter_anyway(Countable::Requests)).collect();
-        assert_eq!(counts.allowed_retries(&budget), 6);
+        assert_eq!(counts.allowed_by(&budget), 6);
         let _pending: Vec<_> = (0..20).map(|_| counts.enter_anyway(Countable::PendingRequests)).collect();
-        assert_eq!(counts.allowed_retries(&budget), 10);
-        assert_eq!(counts.allowed_retries(&RetryBudget { percent: 0.0, min_concurrency: 0 }), 0);
+        assert_eq!(counts.allowed_by(&budget), 10);
+        assert_eq!(counts.allowed_by(&RetryBudget { percent: 0.0, min_concurrency: 0 }), 0);
     }
 }

@@ -36,7 +36,7 @@ pub(crate) enum Version {
 
 impl Version {
     /// What TLS calls it (ALPN).
-    fn protocol(self) -> &'static [u8] {
+    pub(crate) fn protocol(self) -> &'static [u8] {
         match self {
             Version::Http1 => b"http/1.1",
             Version::Http2 => b"h2",

@@ -70,7 +70,7 @@ impl Terms {
     /// takes the place of the number.
     pub(crate) fn enter_retry(&self) -> Result<Counted, Overflow> {
         let most = match &self.retry_budget {
-            Some(budget) => Some(self.counts.allowed_retries(budget)),
+            Some(budget) => Some(self.counts.allowed_by(budget)),
             None => self.http.max_retries,
         };
         self.counts.enter(Countable::Retries, most)

@@ -4,6 +4,7 @@
 mod mesh_config;
 mod policies;
 mod rate_limits;
+mod resilience;
 mod services;
 mod telemetry;
 
@@ -50,6 +51,7 @@ impl Cluster {
             Kind::Telemetry => dependents.of_telemetry(&name),
             Kind::ProxyConfig => dependents.of_proxy_config(&name),
             Kind::RateLimitPolicy => dependents.of_rate_limit_policy(&name),
+            Kind::ResiliencePolicy => dependents.of_resilience_policy(&name),
             Kind::WorkloadGroup
             | Kind::Sidecar
             | Kind::IstioGateway
@@ -79,7 +81,7 @@ impl Dependents<'_> {
     /// Labels of a namespace decide about waypoints and load balancing in it.
     fn of_namespace(&mut self, namespace: &str) {
         let cluster = self.cluster;
-        self.add_statuses_of_rate_limits();
+        self.add_statuses_of_own_kinds();
         self.add_workloads(namespace, |_| true);
         for (name, _) in cluster.services.in_namespace(namespace) {
             self.add_service(&cluster.hostname(name));
@@ -145,7 +147,7 @@ impl Dependents<'_> {
             self.of_gateway(name);
         }
         self.add_policies_for_class(class);
-        self.add_statuses_of_rate_limits();
+        self.add_statuses_of_own_kinds();
     }
 
     fn of_gateway(&mut self, gateway: &Name) {
@@ -159,7 +161,7 @@ impl Dependents<'_> {
             }
         }
         self.add_policies_for(gateway);
-        self.add_statuses_of_rate_limits();
+        self.add_statuses_of_own_kinds();
         for (at, route) in cluster.routes() {
             let mut parents = route.spec.parent_refs.iter().flatten();
             // A waypoint named as a parent is refused; what else it names does not matter.
@@ -206,7 +208,7 @@ impl Dependents<'_> {
 
     fn of_route(&mut self, kind: Kind, name: &Name) {
         self.add_status(kind, name);
-        self.add_statuses_of_rate_limits();
+        self.add_statuses_of_own_kinds();
         let Some(route) = self.cluster.find_route(kind, name) else { return };
         for parent in route.spec.parent_refs.iter().flatten().filter_map(|it| parent_service(name, it)) {
             for hostname in self.cluster.hostnames_of(&parent) {
@@ -217,7 +219,7 @@ impl Dependents<'_> {
 
     fn of_virtual_service(&mut self, name: &Name) {
         self.add_status(Kind::VirtualService, name);
-        self.add_statuses_of_rate_limits();
+        self.add_statuses_of_own_kinds();
         let cluster = self.cluster;
         let own = cluster.virtual_services.get(name);
         let objects = own.into_iter().chain(cluster.delegators(name).map(|(_, it)| it));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::objects::{Kind, ObjectKey};
+use crate::objects::{Custom, Kind, ObjectKey};
 
 /// The name of an object whose kind is known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +136,10 @@ pub(crate) struct Kept<S> {
 }
 
 impl<S> Kept<S> {
+    pub(crate) fn of(object: Custom<S>) -> Self {
+        Kept::new(&object.metadata, object.spec)
+    }
+
     pub(crate) fn new(metadata: &ObjectMeta, spec: S) -> Self {
         let mut facts = Facts::new(metadata);
         // kubectl's copy of the object; keeping it would double the picture.

@@ -36,7 +36,8 @@ fn one_version_is_stored() {
         let expected = match definition.kind {
             Kind::EnvoyFilter => "v1alpha3",
             Kind::ProxyConfig => "v1beta1",
-            Kind::Telemetry | Kind::WasmPlugin | Kind::TrafficExtension | Kind::RateLimitPolicy => "v1alpha1",
+            Kind::Telemetry | Kind::WasmPlugin | Kind::TrafficExtension => "v1alpha1",
+            Kind::RateLimitPolicy | Kind::ResiliencePolicy => "v1alpha1",
             _ => "v1",
         };
         assert_eq!(stored[0]["name"], expected, "{}", definition.name);

@@ -40,6 +40,7 @@ pub enum Kind {
     TrafficExtension,
     ProxyConfig,
     RateLimitPolicy,
+    ResiliencePolicy,
 }
 
 /// Why a document is not an object that means something here.
@@ -98,7 +99,7 @@ const ISTIO_SECURITY: &[&str] = &["v1", "v1beta1"];
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
 #[rustfmt::skip]
-const KINDS: [Facts; 31] = [
+const KINDS: [Facts; 32] = [
     Facts { kind: Kind::Namespace, name: "Namespace", group: "", versions: &["v1"], namespaced: false },
     Facts { kind: Kind::ServiceAccount, name: "ServiceAccount", group: "", versions: &["v1"], namespaced: true },
     Facts { kind: Kind::Node, name: "Node", group: "", versions: &["v1"], namespaced: false },
@@ -130,6 +131,7 @@ const KINDS: [Facts; 31] = [
     Facts { kind: Kind::TrafficExtension, name: "TrafficExtension", group: "extensions.istio.io", versions: &["v1alpha1"], namespaced: true },
     Facts { kind: Kind::ProxyConfig, name: "ProxyConfig", group: "networking.istio.io", versions: &["v1beta1"], namespaced: true },
     Facts { kind: Kind::RateLimitPolicy, name: "RateLimitPolicy", group: "policy.adit.io", versions: &["v1alpha1"], namespaced: true },
+    Facts { kind: Kind::ResiliencePolicy, name: "ResiliencePolicy", group: "policy.adit.io", versions: &["v1alpha1"], namespaced: true },
 ];
 
 /// Kinds of the core group that mean nothing here; in the other groups of

@@ -7,6 +7,7 @@ mod kubernetes;
 mod mesh_config;
 mod policy;
 mod rate_limit_policy;
+mod resilience_policy;
 mod service_entry;
 mod stream_route;
 mod traffic_policy;
@@ -55,6 +56,7 @@ pub fn validate(object: &Object) -> Vec<Invalid> {
         Object::DestinationRule(object) => virtual_service::check_destination_rule(&object.spec, &mut checks),
         Object::AuthorizationPolicy(object) => policy::check(&object.spec, &mut checks),
         Object::RateLimitPolicy(object) => rate_limit_policy::check(&object.spec, &mut checks),
+        Object::ResiliencePolicy(object) => resilience_policy::check(&object.spec, &mut checks),
         Object::PeerAuthentication(object) => policy::check_peer_authentication(&object.spec, &mut checks),
         Object::ServiceEntry(object) => service_entry::check(&object.spec, &mut checks),
         Object::WorkloadEntry(object) => service_entry::check_workload(&object.spec, "spec", &mut checks),

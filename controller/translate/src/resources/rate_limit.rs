@@ -11,6 +11,7 @@ use mesh_model::{PortConfig, RateLimit};
 use crate::cluster::{Cluster, Kept, Name, ServiceObject};
 use crate::objects::RateLimitPolicySpec;
 
+pub(super) use convert::place;
 pub(crate) use convert::{Conversion, convert, counting_hosts};
 pub(crate) use targets::{LimitTarget, target};
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 use super::layer::{Layer, is_grpc_web};
+use super::resilience::{self, Resilience};
 use super::traffic::Traffic;
 use super::{backend_tls, rate_limit, route_rules, security, stream_rules, telemetry, virtual_service};
 use crate::cluster::{
@@ -32,6 +33,8 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let security = security::of_object(cluster, service.object);
     let telemetry = telemetry::of_service(cluster, &service);
     let rate_limits = rate_limit::of_object(cluster, service.object, &ports);
+    let Resilience { health_check, hedging } =
+        resilience::of_object(cluster, service.object, &key.hostname, &ports);
     let race_connections = match service.object {
         ServiceObject::Entry(_, entry) => entry.races(),
         ServiceObject::Service(..) => false,
@@ -39,7 +42,8 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     let for_pages = service.object.ports().iter().filter(|port| is_grpc_web(port));
     let grpc_web_ports: BTreeSet<u16> = for_pages.map(|port| port.number).collect();
     let is_silent = ports.is_empty() && subsets.is_empty() && security.is_empty() && traffic.is_empty();
-    let is_plain = !race_connections && rate_limits.is_empty() && grpc_web_ports.is_empty();
+    let is_unlimited = rate_limits.is_empty() && health_check.is_none() && hedging.is_empty();
+    let is_plain = !race_connections && is_unlimited && grpc_web_ports.is_empty();
     let says_anything = !is_silent || telemetry.is_some() || !is_plain;
     says_anything.then(|| ServiceConfig {
         key: key.clone(),
@@ -51,6 +55,8 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
         rate_limits,
         race_connections,
         grpc_web_ports,
+        health_check,
+        hedging,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::cluster::{ADIT_CONTROLLER, Attachment, Cluster, Name};
 use crate::objects::{Kind, ObjectKey, RateLimitTarget};
 use crate::resources::{Conversion, LimitTarget, convert_rate_limits, parent_service, rate_limit_target};
 
-type Refusal = (&'static str, String);
+pub(super) type Refusal = (&'static str, String);
 
 pub(super) fn derive(cluster: &Cluster, name: &Name) -> Option<PolicyStatus> {
     let object = cluster.rate_limit_policies.get(name)?;
@@ -58,7 +58,11 @@ fn check_target(cluster: &Cluster, policy: &Name, reference: &RateLimitTarget) -
     }
 }
 
-fn check_service(cluster: &Cluster, key: &ObjectKey, section: Option<&str>) -> Result<String, Refusal> {
+pub(super) fn check_service(
+    cluster: &Cluster,
+    key: &ObjectKey,
+    section: Option<&str>,
+) -> Result<String, Refusal> {
     let object = cluster.find_service_object(key);
     let object = object.ok_or_else(|| ("TargetNotFound", format!("There is no {key}")))?;
     if let Some(section) = section
@@ -72,7 +76,11 @@ fn check_service(cluster: &Cluster, key: &ObjectKey, section: Option<&str>) -> R
     }
 }
 
-fn check_route(cluster: &Cluster, key: &ObjectKey, section: Option<&str>) -> Result<String, Refusal> {
+pub(super) fn check_route(
+    cluster: &Cluster,
+    key: &ObjectKey,
+    section: Option<&str>,
+) -> Result<String, Refusal> {
     let name = Name { namespace: key.namespace.clone(), name: key.name.clone() };
     let missing = || ("TargetNotFound", format!("There is no {key}"));
     let (names, services): (Vec<Option<&str>>, Vec<ObjectKey>) = if key.kind == Kind::VirtualService {

@@ -52,7 +52,7 @@ fn labels(c: &mut Choice) -> Value {
 }
 
 /// The kinds that are drawn; some more often than others.
-const KINDS: [Kind; 25] = [
+const KINDS: [Kind; 26] = [
     Kind::Namespace,
     Kind::Node,
     Kind::Pod,
@@ -74,6 +74,7 @@ const KINDS: [Kind; 25] = [
     Kind::RequestAuthentication,
     Kind::Telemetry,
     Kind::RateLimitPolicy,
+    Kind::ResiliencePolicy,
     Kind::ConfigMap,
     Kind::ServiceEntry,
     Kind::ServiceEntry,
@@ -102,6 +103,7 @@ pub(crate) fn object(c: &mut Choice) -> Object {
         Kind::RequestAuthentication => request_authentication(c),
         Kind::Telemetry => telemetry(c),
         Kind::RateLimitPolicy => rate_limit_policy(c),
+        Kind::ResiliencePolicy => resilience_policy(c),
         Kind::ConfigMap => mesh_config(c),
         Kind::ServiceEntry => entries::service_entry(c),
         Kind::WorkloadEntry => entries::workload_entry(c),
@@ -354,6 +356,22 @@ fn backend_tls_policy(c: &mut Choice) -> Value {
     let mut spec = json!({ "targetRefs": [target], "validation": validation });
     spec["validation"]["hostname"] = "a.example".into();
     json!({ "metadata": { "name": c.of(&["f", "g"]) }, "spec": spec })
+}
+
+fn resilience_policy(c: &mut Choice) -> Value {
+    let (group, kind, names) = c.of(&[
+        ("", "Service", &SERVICES[..]),
+        ("networking.istio.io", "ServiceEntry", &SERVICES[..]),
+        ("gateway.networking.k8s.io", "HTTPRoute", &["r", "s"]),
+        ("networking.istio.io", "VirtualService", &["u", "v"]),
+    ]);
+    let mut spec = json!({ "targetRefs": [{ "group": group, "kind": kind, "name": c.of(names) }] });
+    spec["hedging"] = json!({ "delay": c.of(&["50ms", "1s"]) });
+    if matches!(kind, "Service" | "ServiceEntry") {
+        spec["healthCheck"] = json!({ "tcp": {}, "port": c.maybe(|c| c.of(&[80, 81])) });
+    }
+    let created = c.of(&["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]);
+    json!({ "metadata": { "name": c.of(&["j", "k", "l"]), "creationTimestamp": created }, "spec": spec })
 }
 
 fn rate_limit_policy(c: &mut Choice) -> Value {

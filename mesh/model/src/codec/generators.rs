@@ -1,6 +1,7 @@
 //! Random values of the model, for round trips.
 
 mod rate_limit;
+mod resilience;
 pub(super) mod route;
 pub(super) mod security;
 mod stream;

@@ -6,7 +6,7 @@ use mesh_proto::adit::waypoint::v1 as proto;
 
 use super::DecodeError;
 use super::field::{at, by_port, each, named, parse_message, port};
-use super::{http_rule, rate_limit, security, stream_rule, telemetry, traffic};
+use super::{http_rule, rate_limit, resilience, security, stream_rule, telemetry, traffic};
 use crate::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
 
 /// The type URL of these resources.
@@ -31,6 +31,7 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
     let telemetry = wire.telemetry.map(telemetry::decode);
     let rate_limits = each("rate_limits", wire.rate_limits, rate_limit::decode)?;
     let grpc_web_ports = each("grpc_web_ports", wire.grpc_web_ports, |number| port("port", number))?;
+    let check = wire.health_check.map(resilience::decode_check);
     Ok(ServiceConfig {
         key,
         ports,
@@ -41,6 +42,8 @@ pub fn decode(wire: proto::ServiceConfig) -> Result<ServiceConfig, DecodeError> 
         rate_limits,
         race_connections: wire.race_connections,
         grpc_web_ports,
+        health_check: at("health_check", check.transpose())?,
+        hedging: each("hedging", wire.hedging, resilience::decode_hedged)?,
     })
 }
 
@@ -57,6 +60,8 @@ pub fn encode(config: &ServiceConfig) -> proto::ServiceConfig {
         rate_limits: config.rate_limits.iter().map(rate_limit::encode).collect(),
         race_connections: config.race_connections,
         grpc_web_ports: config.grpc_web_ports.iter().copied().map(u32::from).collect(),
+        health_check: config.health_check.as_ref().map(resilience::encode_check),
+        hedging: config.hedging.iter().map(resilience::encode_hedged).collect(),
     }
 }
 

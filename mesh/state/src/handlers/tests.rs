@@ -91,6 +91,8 @@ fn policies_and_configurations_come_and_go() {
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
     };
     assert!(
         configs

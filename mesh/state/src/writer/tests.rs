@@ -81,6 +81,8 @@ fn readers_hear_of_what_concerns_them() {
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
     };
     let before = reader.snapshot();
     writer.change(|edit| edit.remove_workload(&workload("one").uid));

@@ -27,7 +27,7 @@ fn detection() -> OutlierDetection {
 fn group() -> Arc<Group> {
     let scope = Scope { service: key("shop"), port: 80, subset: Some("v1".into()), ipv4: true };
     let metrics = OutlierMetrics::new(&Registry::new("waypoint", "test"));
-    Arc::new(Group::new(scope, metrics, Instant::now()))
+    Arc::new(Group::new(scope, metrics, Arc::default(), Instant::now()))
 }
 
 fn endpoint(name: &str, address: &str) -> Endpoint {

@@ -106,8 +106,7 @@ fn res_20_when_too_few_are_well_nobody_is_left_out() {
     for (healthy, all, percent, expected) in
         [(0, 4, 0, true), (1, 4, 0, false), (1, 4, 25, false), (1, 4, 26, true), (4, 4, 100, false)]
     {
-        let detection = OutlierDetection { min_health_percent: percent, ..detection() };
-        assert_eq!(is_panic(healthy, all, &detection), expected, "{healthy} of {all}, {percent} %");
+        assert_eq!(is_panic(healthy, all, percent), expected, "{healthy} of {all}, {percent} %");
     }
 }
 

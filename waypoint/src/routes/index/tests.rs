@@ -74,6 +74,8 @@ fn routes(rules: Vec<Vec<HttpMatch>>) -> ServiceRoutes {
         rate_limits: Vec::new(),
         race_connections: false,
         grpc_web_ports: Default::default(),
+        health_check: None,
+        hedging: Vec::new(),
         traffic: Default::default(),
     })
 }

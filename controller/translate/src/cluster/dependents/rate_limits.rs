@@ -49,20 +49,22 @@ impl Dependents<'_> {
         }
     }
 
-    pub(super) fn add_statuses_of_rate_limits(&mut self) {
+    /// Of the policies of our own kinds, of which there are few.
+    pub(super) fn add_statuses_of_own_kinds(&mut self) {
         let cluster = self.cluster;
         for (at, _) in cluster.rate_limit_policies.iter() {
             self.add_status(Kind::RateLimitPolicy, at);
         }
+        self.add_statuses_of_resilience_policies();
     }
 
-    fn add_configs(&mut self, key: &ObjectKey) {
+    pub(super) fn add_configs(&mut self, key: &ObjectKey) {
         for hostname in self.cluster.hostnames_of(key) {
             self.add(config_key(&key.namespace, &hostname));
         }
     }
 
-    fn add_configs_of_route(&mut self, key: &ObjectKey) {
+    pub(super) fn add_configs_of_route(&mut self, key: &ObjectKey) {
         let cluster = self.cluster;
         let name = Name { namespace: key.namespace.clone(), name: key.name.clone() };
         if key.kind != Kind::VirtualService {

@@ -34,7 +34,7 @@ impl Dependents<'_> {
     pub(super) fn add_object(&mut self, object: &ObjectKey) {
         let cluster = self.cluster;
         self.affected.statuses.insert(object.clone());
-        self.add_statuses_of_rate_limits();
+        self.add_statuses_of_own_kinds();
         self.add_policies_for(&Name { namespace: object.namespace.clone(), name: object.name.clone() });
         for (at, route) in cluster.routes() {
             let mut parents = route.spec.parent_refs.iter().flatten();

@@ -32,7 +32,7 @@ pub(crate) struct Conversion {
 }
 
 /// `Kind/namespace/name`, and `/section` if one is named.
-pub(super) fn place(key: &ObjectKey, section: Option<&str>) -> String {
+pub(in crate::resources) fn place(key: &ObjectKey, section: Option<&str>) -> String {
     let section = section.map(|section| format!("/{section}")).unwrap_or_default();
     format!("{}/{}/{}{section}", key.kind, key.namespace, key.name)
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::rate_limit::rate_limit;
+use super::resilience::{health_check, hedged_requests};
 use super::security::security;
 use super::stream::stream_rule;
 use super::telemetry::telemetry;
@@ -210,9 +211,10 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
         subsets.into_iter().map(subset).collect()
     });
     let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>(), vec(rate_limit(), 0..3));
-    let numbers = btree_set(any::<u16>(), 0..3);
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest, numbers).prop_map(
-        |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits), numbers)| {
+    let more = (option::of(health_check()), vec(hedged_requests(), 0..3), btree_set(any::<u16>(), 0..3));
+    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest, more).prop_map(
+        |(key, ports, subsets, rest, (health_check, hedging, grpc_web_ports))| {
+            let (security, traffic, telemetry, race_connections, rate_limits) = rest;
             ServiceConfig {
                 key,
                 ports,
@@ -222,7 +224,9 @@ pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig>
                 telemetry,
                 rate_limits,
                 race_connections,
-                grpc_web_ports: numbers,
+                health_check,
+                hedging,
+                grpc_web_ports,
             }
         },
     )
