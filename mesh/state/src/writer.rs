@@ -168,10 +168,11 @@ impl Edit<'_> {
     }
 
     /// A service configuration is there, or is different.
-    pub fn insert_service_config(&mut self, config: ServiceConfig) {
+    pub fn insert_service_config(&mut self, mut config: ServiceConfig) {
         if self.snapshot.configs.get(&config.key).is_some_and(|known| **known == config) {
             return;
         }
+        self.interner.service_config(&mut config);
         self.snapshot.configs.insert_mut(config.key.clone(), Arc::new(config));
         self.configs = true;
     }

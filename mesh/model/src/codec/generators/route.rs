@@ -1,6 +1,6 @@
 //! Random service configurations.
 
-use proptest::collection::{btree_map, vec};
+use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -10,7 +10,7 @@ use super::security::security;
 use super::stream::stream_rule;
 use super::telemetry::telemetry;
 use super::traffic::port_traffic;
-use super::{duration, host, labels, name, text};
+use super::{duration, host, labels, name, small_map, text};
 use crate::{
     Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
     HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,
@@ -205,12 +205,12 @@ fn http_rule() -> impl Strategy<Value = HttpRule> {
 pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig> {
     let port = (vec(http_rule(), 0..3), any::<bool>(), vec(stream_rule(), 0..3))
         .prop_map(|(http_rules, governed, stream_rules)| PortConfig { http_rules, governed, stream_rules });
-    let subsets = btree_map(name(), (labels(), port_traffic()), 0..3).prop_map(|subsets| {
+    let subsets = small_map(name(), (labels(), port_traffic())).prop_map(|subsets| {
         let subset = |(name, (labels, traffic))| Subset { name, labels, traffic };
         subsets.into_iter().map(subset).collect()
     });
     let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>(), vec(rate_limit(), 0..3));
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest).prop_map(
+    (host(), small_map(any::<u16>(), port), subsets, rest).prop_map(
         |(key, ports, subsets, (security, traffic, telemetry, race_connections, rate_limits))| {
             ServiceConfig { key, ports, subsets, security, traffic, telemetry, rate_limits, race_connections }
         },
