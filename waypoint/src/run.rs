@@ -28,6 +28,7 @@ use crate::control::{certificate_store, follow_controller, hold_until_certified,
 use crate::handed;
 use crate::names::Names;
 use crate::rate_limits::Counters;
+use crate::routes::RouteCache;
 use crate::upstream::Ledger;
 use crate::worker::{self, Common, Me, Settings, Worker};
 
@@ -72,6 +73,11 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         readiness.register("certificate"),
     ));
     let state_manager = readiness.register("state manager");
+    let counters = Arc::new(Counters::new(RateLimitMetrics::new(&registry)));
+    let routes = Arc::new(RouteCache::new(counters.clone()));
+    // Not by the first request that meets a change.
+    let made_ready = routes.clone();
+    writer.make_ready(move |snapshot| made_ready.renew(snapshot));
     let following =
         follow_controller(&config, &writer, certificates.clone(), state_manager, draining.clone())?;
     tokio::spawn(following);
@@ -95,7 +101,8 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         ledger: Arc::new(Ledger::new(OverflowMetrics::new(&registry))),
         groups: Groups::new(OutlierMetrics::new(&registry)),
         span_metrics: SpanMetrics::new(&registry),
-        counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
+        routes,
+        counters,
     };
     start_workers(workers, &common, &config, &draining).context("cannot take connections")?;
     drop(draining);

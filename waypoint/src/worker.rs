@@ -79,6 +79,8 @@ pub(crate) struct Common {
     pub(crate) span_metrics: Arc<SpanMetrics>,
     /// What is counted is the process's, too.
     pub(crate) counters: Arc<Counters>,
+    /// Made ready once for all.
+    pub(crate) routes: Arc<RouteCache>,
 }
 
 /// What the connections of one worker share.
@@ -86,7 +88,7 @@ pub(crate) struct Worker {
     pub(crate) me: Me,
     pub(crate) settings: Settings,
     pub(crate) reader: Reader,
-    pub(crate) routes: RouteCache,
+    pub(crate) routes: Arc<RouteCache>,
     pub(crate) guards: GuardCache,
     pub(crate) terms: TermsCache,
     pub(crate) lineups: Lineups,
@@ -116,6 +118,7 @@ impl Worker {
             groups,
             span_metrics,
             counters,
+            routes,
         } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
@@ -136,7 +139,7 @@ impl Worker {
             spans: Exporter::start(reach, span_metrics, drain.clone()),
             pool,
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
-            routes: RouteCache::new(counters.clone()),
+            routes,
             guards: GuardCache::new(counters),
             terms: TermsCache::new(ledger, settings.tls),
             lineups: Lineups::new(groups),

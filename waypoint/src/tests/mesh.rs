@@ -29,6 +29,7 @@ use crate::config::RequestLog;
 use crate::handed;
 use crate::names::Names;
 use crate::rate_limits::Counters;
+use crate::routes::RouteCache;
 use crate::upstream::{Account, Countable, Ledger};
 use crate::worker::{self, Common, Me, Settings, Worker};
 
@@ -83,6 +84,10 @@ impl Mesh {
         let names = Arc::new(Mutex::new(HashMap::<String, Vec<IpAddr>>::new()));
         let answers = names.clone();
         let ledger = Arc::new(Ledger::new(OverflowMetrics::new(&registry)));
+        let counters = Arc::new(Counters::new(RateLimitMetrics::new(&registry)));
+        let routes = Arc::new(RouteCache::new(counters.clone()));
+        let made_ready = routes.clone();
+        writer.make_ready(move |snapshot| made_ready.renew(snapshot));
         let common = Common {
             me: Me {
                 uid: own.uid.clone(),
@@ -113,7 +118,8 @@ impl Mesh {
             ledger: ledger.clone(),
             groups: Groups::new(OutlierMetrics::new(&registry)),
             span_metrics: SpanMetrics::new(&registry),
-            counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
+            routes,
+            counters,
         };
         writer.change(|edit| {
             edit.insert_workload(own);
