@@ -74,10 +74,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
     ));
     let state_manager = readiness.register("state manager");
     let counters = Arc::new(Counters::new(RateLimitMetrics::new(&registry)));
-    let routes = Arc::new(RouteCache::new(counters.clone()));
-    // Not by the first request that meets a change.
-    let made_ready = routes.clone();
-    writer.make_ready(move |snapshot| made_ready.renew(snapshot));
+    let routes = RouteCache::following(&writer, counters.clone());
     let following =
         follow_controller(&config, &writer, certificates.clone(), state_manager, draining.clone())?;
     tokio::spawn(following);

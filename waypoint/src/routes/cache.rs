@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use mesh_model::{NamespacedHostname, ServiceConfig};
-use mesh_state::Snapshot;
+use mesh_state::{Snapshot, Writer};
 
 use super::ServiceRoutes;
 use crate::rate_limits::Counters;
@@ -28,8 +28,16 @@ struct Cached {
 }
 
 impl RouteCache {
-    pub(crate) fn new(counters: Arc<Counters>) -> RouteCache {
+    fn new(counters: Arc<Counters>) -> RouteCache {
         RouteCache { services: Mutex::default(), counters }
+    }
+
+    /// One that is up to date with each change before the first request that meets it.
+    pub(crate) fn following(writer: &Writer, counters: Arc<Counters>) -> Arc<RouteCache> {
+        let cache = Arc::new(RouteCache::new(counters));
+        let made_ready = cache.clone();
+        writer.make_ready(move |snapshot| made_ready.renew(snapshot));
+        cache
     }
 
     /// The routes of a configuration, compiled now if they are not known yet.
@@ -40,7 +48,7 @@ impl RouteCache {
 
     /// Compiles what has changed of the services that have had requests, and forgets those that are gone. The others
     /// are compiled when somebody asks for them.
-    pub(crate) fn renew(&self, snapshot: &Snapshot) {
+    fn renew(&self, snapshot: &Snapshot) {
         let known: Vec<Arc<ServiceConfig>> = {
             let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
             services.retain(|service, _| snapshot.service_config(service).is_some());
@@ -86,9 +94,8 @@ mod tests {
     use crate::routes::{Subject, Verdict};
     use crate::tests::samples::{config, rule};
 
-    fn cache() -> RouteCache {
-        let metrics = RateLimitMetrics::new(&Registry::new("waypoint", "test"));
-        RouteCache::new(Arc::new(Counters::new(metrics)))
+    fn counters() -> Arc<Counters> {
+        Arc::new(Counters::new(RateLimitMetrics::new(&Registry::new("waypoint", "test"))))
     }
 
     fn with_rule(service: &str, name: &str) -> ServiceConfig {
@@ -106,7 +113,7 @@ mod tests {
 
     #[test]
     fn routes_are_compiled_once_per_change() {
-        let cache = cache();
+        let cache = RouteCache::new(counters());
         let first = Arc::new(with_rule("web", "a"));
         let compiled = cache.find(&first);
         assert!(Arc::ptr_eq(&compiled, &cache.find(&first)));
@@ -117,7 +124,8 @@ mod tests {
 
     #[test]
     fn workers_that_ask_at_once_get_the_same_routes() {
-        let (cache, config, barrier) = (cache(), Arc::new(with_rule("web", "a")), Barrier::new(4));
+        let (cache, config, barrier) =
+            (RouteCache::new(counters()), Arc::new(with_rule("web", "a")), Barrier::new(4));
         let found: HashSet<_> = thread::scope(|scope| {
             let ask = || {
                 barrier.wait();
@@ -132,9 +140,7 @@ mod tests {
     #[test]
     fn changed_routes_are_ready_before_a_request_can_see_them() {
         let (writer, reader) = mesh_state::new();
-        let cache = Arc::new(cache());
-        let made_ready = cache.clone();
-        writer.make_ready(move |snapshot| made_ready.renew(snapshot));
+        let cache = RouteCache::following(&writer, counters());
         writer.change(|edit| {
             edit.insert_service_config(with_rule("used", "a"));
             edit.insert_service_config(with_rule("unused", "a"));

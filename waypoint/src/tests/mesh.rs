@@ -85,9 +85,7 @@ impl Mesh {
         let answers = names.clone();
         let ledger = Arc::new(Ledger::new(OverflowMetrics::new(&registry)));
         let counters = Arc::new(Counters::new(RateLimitMetrics::new(&registry)));
-        let routes = Arc::new(RouteCache::new(counters.clone()));
-        let made_ready = routes.clone();
-        writer.make_ready(move |snapshot| made_ready.renew(snapshot));
+        let routes = RouteCache::following(&writer, counters.clone());
         let common = Common {
             me: Me {
                 uid: own.uid.clone(),
