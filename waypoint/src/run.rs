@@ -13,7 +13,7 @@ use mesh_runtime::drain::{self, DrainWatcher, Mode};
 use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
-use mesh_runtime::{footprint, shutdown};
+use mesh_runtime::{footprint, heap, shutdown};
 use mesh_telemetry::{
     HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics, RateLimitMetrics, Registry, SpanMetrics,
     TcpMetrics,
@@ -108,9 +108,11 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
     let (_servers_end, servers) = drain::channel();
     let deadline = config.drain_deadline;
     let groups = common.groups;
+    let changes = [reader.configs_changed(), reader.addresses_changed()];
     let admin = Admin { config, reader, certificates, groups, registry, readiness, levels, quit };
     admin.start(&servers).context("cannot open the waypoint's own ports")?;
     tokio::spawn(footprint::keep_small());
+    tokio::spawn(heap::keep_small_after(changes));
 
     let reason = shutdown::signaled(&mut requests).await.context("cannot wait for signals")?;
     tracing::info!(?reason, ?deadline, "draining");
