@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use anyhow::Context;
 use serde_json::Value;
+
+/// How long a program in a pod may take to be started.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running local mesh; taken down when dropped.
 pub(crate) struct Mesh {
@@ -43,6 +48,28 @@ impl Mesh {
     pub(crate) fn start(&self, namespace: &str, pod: &str, command: &[String]) -> anyhow::Result<Running> {
         let child = self.exec(namespace, pod, command).stdout(Stdio::piped()).spawn()?;
         Ok(Running(child))
+    }
+
+    /// The same, and returns once the process has become the program: until then it is the command that starts it.
+    pub(crate) fn start_program(
+        &self,
+        namespace: &str,
+        pod: &str,
+        command: &[String],
+    ) -> anyhow::Result<Running> {
+        let running = self.start(namespace, pod, command)?;
+        let file = format!("/proc/{}/exe", running.pid());
+        let before = fs::canonicalize(&self.adit)?;
+        let deadline = Instant::now() + START_PATIENCE;
+        while fs::read_link(&file).with_context(|| format!("{} ended early", command.join(" ")))? == before {
+            anyhow::ensure!(
+                Instant::now() < deadline,
+                "{} did not start in {namespace}/{pod}",
+                command.join(" ")
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(running)
     }
 
     /// The IP address of the first pod whose name begins like this.

@@ -18,7 +18,6 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::ask::Version;
-use crate::cpu;
 use crate::load::Measured;
 use crate::mesh::{Mesh, Running};
 use manifests::{MESH, OPEN_PORT, PLAIN};
@@ -79,10 +78,12 @@ enum Subject {
     Requests { version: Version, at_once: usize },
     /// Requests to the last of so many routes, one at a time.
     Routes(usize),
-    /// Memory, with nothing to do.
+    /// Memory, with nothing to do and nothing done yet.
     Idle,
     /// Memory with many services, endpoints and routes.
     Crowd,
+    /// The same, and very many routes of one service beside.
+    CrowdAndMany,
     /// The time until a changed route shows, with all these; in the row as its latency.
     Change,
 }
@@ -118,13 +119,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let stage = Stage::set(arguments, folder.path())?;
     let mut rows = Vec::new();
     for (path, pid) in stage.proxies() {
-        let resident_mib = cpu::resident_mib(&[pid])?;
-        rows.push(Row::memory(path, Subject::Idle, resident_mib));
+        rows.push(Row::memory(path, Subject::Idle, size::fetch_settled_memory(pid)?));
     }
     rows.extend(rounds::run(&stage, arguments.rounds, arguments.seconds)?);
     if !arguments.small {
-        rows.extend(routes::run(&stage, folder.path(), arguments.rounds, arguments.seconds)?);
+        // First, so that memory is that of this size alone.
         rows.extend(size::run(&stage, folder.path())?);
+        rows.extend(routes::run(&stage, folder.path(), arguments.rounds, arguments.seconds)?);
+        let resident_mib = size::fetch_settled_memory(stage.waypoint)?;
+        rows.push(Row::memory(Path::Adit, Subject::CrowdAndMany, resident_mib));
     }
     write_rows(&arguments.rows, &rows)?;
     print!("{}", table::of(&rows));
@@ -155,12 +158,12 @@ impl Stage {
         peers::write(folder, &server)?;
         let configuration = |name: &str| folder.join(name).to_string_lossy().into_owned();
         let haproxy = ["haproxy", "-db", "-q", "-f", &configuration("haproxy.cfg")].map(str::to_owned);
-        let haproxy = mesh.start(PLAIN, "proxy", &haproxy)?;
+        let haproxy = mesh.start_program(PLAIN, "proxy", &haproxy)?;
         let start_envoy = |envoy: &PathBuf| {
             let envoy = envoy.to_string_lossy().into_owned();
             let command = [&*envoy, "--concurrency", "1", "--use-dynamic-base-id", "-l", "error", "-c"];
             let command = command.map(str::to_owned).into_iter().chain([configuration("envoy.json")]);
-            mesh.start(PLAIN, "proxy", &command.collect::<Vec<_>>())
+            mesh.start_program(PLAIN, "proxy", &command.collect::<Vec<_>>())
         };
         let envoy = arguments.envoy.as_ref().map(start_envoy).transpose()?;
         let waypoint = mesh.pids(MESH, "waypoint-")?;

@@ -34,7 +34,7 @@ pub(crate) use bond::{bond_of, is_bound};
 pub(crate) use caller::{Caller, find_cookie};
 pub(crate) use group::LeftOut;
 pub(crate) use groups::{Groups, Lineups};
-pub(crate) use lineup::{Basis, includes};
+pub(crate) use lineup::includes;
 pub(crate) use outcome::Outcome;
 pub(crate) use record::OnItsWay;
 

@@ -7,6 +7,7 @@
 //! ```
 
 mod ask;
+mod basis;
 mod chart;
 mod condition;
 mod rounds;

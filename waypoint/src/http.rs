@@ -122,14 +122,14 @@ async fn carry_out(
     };
 
     let begin = Instant::now();
-    let deadline = attempts::deadline_of(&rule, begin);
+    let deadline = attempts::deadline_of(rule, begin);
     let forwarded = async {
-        let backend = backend_of(&rule, &head, matched, &tunnel)?;
-        change_request(&rule, backend, &mut head, matched)?;
+        let backend = backend_of(rule, &head, matched, &tunnel)?;
+        change_request(rule, backend, &mut head, matched)?;
         let outgoing = Outgoing { head, body, kind };
-        mirror::send_copies(&tunnel, &rule, &outgoing);
+        mirror::send_copies(&tunnel, rule, &outgoing);
         let hedging = guards.as_deref().and_then(|guards| guards.find_hedging(&rule.name));
-        let to = (&*rule, &backend.destination, hedging);
+        let to = (&**rule, &backend.destination, hedging);
         let answer = attempts::run(permit, &tunnel, to, &outgoing, &mut exchange, deadline).await?;
         Ok::<_, Reply>((answer, backend))
     }
@@ -137,7 +137,7 @@ async fn carry_out(
     match forwarded {
         Ok((answer, backend)) => {
             let upstream_time = begin.elapsed();
-            let changed = change_response(&rule, backend, answer, kind, upstream_time);
+            let changed = change_response(rule, backend, answer, kind, upstream_time);
             exchange.answered(changed.response.status(), changed.response.headers(), Some(upstream_time));
             respond(changed, upgrade, (exchange, kind), deadline, &tunnel)
         }
@@ -150,13 +150,13 @@ async fn carry_out(
 
 /// The rule that takes a request: the first that matches (GW-36), or the one
 /// that sends what nobody governs to where it was going.
-fn route(
-    tunnel: &Tunnel,
-    routes: Option<&ServiceRoutes>,
+fn route<'r>(
+    tunnel: &'r Tunnel,
+    routes: Option<&'r ServiceRoutes>,
     head: &Parts,
     token: Option<&Token>,
-) -> Result<(Arc<Rule>, PathMatched), Reply> {
-    let straight = || Ok((tunnel.straight.clone(), PathMatched::Whole));
+) -> Result<(&'r Arc<Rule>, PathMatched), Reply> {
+    let straight = || Ok((&tunnel.straight, PathMatched::Whole));
     let Some(routes) = routes else { return straight() };
     let source_namespace = Some(&*tunnel.identity.namespace);
     let subject = Subject { head, source_namespace, service_port: tunnel.target.port(), token };

@@ -1,34 +1,33 @@
 //! What governs the requests and connections to a service, compiled once per change of its configuration.
 
+mod cache;
 mod condition;
 mod index;
 mod pattern;
 mod rule;
 mod stream;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig};
+use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, SmallMap};
 
 use crate::hedging::Hedges;
 use crate::rate_limits::{Counters, Limit, compile_all};
 use crate::reporting::Reporting;
 use crate::security::Guard;
 use crate::upstream::Ledger;
+pub(crate) use cache::RouteCache;
 pub(crate) use condition::{Condition, Field, SCHEME, Subject, authority_of, find_query_param};
 use index::{Index, Place};
 pub(crate) use pattern::{PathMatched, Pattern, compile_regex};
 pub(crate) use rule::{Action, Backend, Destination, Rule};
 pub(crate) use stream::{Asked, Stream, StreamRule, StreamVerdict};
 
-/// More services than a waypoint serves; past it, the cache starts anew.
-const MOST_CACHED: usize = 10_000;
-
 /// The routes of one service.
 #[derive(Debug)]
 pub(crate) struct ServiceRoutes {
-    ports: BTreeMap<u16, PortRoutes>,
+    ports: SmallMap<u16, PortRoutes>,
     /// What may be asked of the service.
     pub(crate) guard: Guard,
     /// What is told of its requests, if that is different from what holds for the waypoint.
@@ -52,9 +51,10 @@ struct PortRoutes {
 
 /// What the routes say of a request.
 #[derive(Debug)]
-pub(crate) enum Verdict {
-    /// A rule takes it, for so much of its path.
-    Rule(Arc<Rule>, PathMatched),
+pub(crate) enum Verdict<'r> {
+    /// A rule takes it, for so much of its path. Borrowed: all workers have the same rules, and to count who
+    /// holds one would make them wait for each other.
+    Rule(&'r Arc<Rule>, PathMatched),
     /// It goes where it was sent.
     Ungoverned,
     /// There are rules, and it is for none of them.
@@ -95,7 +95,7 @@ impl ServiceRoutes {
     }
 
     /// The first rule for requests that matches.
-    pub(crate) fn judge(&self, subject: Subject<'_>) -> Verdict {
+    pub(crate) fn judge(&self, subject: Subject<'_>) -> Verdict<'_> {
         let Some(port) = self.find_port(subject.service_port) else { return Verdict::Ungoverned };
         let first = port.index.find(subject, |place| port.matches(place, subject));
         port.verdict(first)
@@ -103,7 +103,7 @@ impl ServiceRoutes {
 
     /// The same by looking at one rule after the other: slow, and obviously right.
     #[cfg(any(test, fuzzing))]
-    pub(crate) fn judge_one_by_one(&self, subject: Subject<'_>) -> Verdict {
+    pub(crate) fn judge_one_by_one(&self, subject: Subject<'_>) -> Verdict<'_> {
         let Some(port) = self.find_port(subject.service_port) else { return Verdict::Ungoverned };
         let first = port.places().find_map(|(place, _)| Some((place, port.matches(place, subject)?)));
         port.verdict(first)
@@ -136,48 +136,12 @@ impl PortRoutes {
         self.rules.get(rule as usize)?.matches(alternative, subject)
     }
 
-    fn verdict(&self, first: Option<(Place, PathMatched)>) -> Verdict {
+    fn verdict(&self, first: Option<(Place, PathMatched)>) -> Verdict<'_> {
         let taken = first.and_then(|((rule, _), path)| Some((self.rules.get(rule as usize)?, path)));
         match taken {
-            Some((rule, path)) => Verdict::Rule(rule.clone(), path),
+            Some((rule, path)) => Verdict::Rule(rule, path),
             None if self.governed => Verdict::NoMatch,
             None => Verdict::Ungoverned,
-        }
-    }
-}
-
-/// Compiled routes by service. The configuration itself says whether they are still the right ones.
-pub(crate) struct RouteCache {
-    services: Mutex<HashMap<NamespacedHostname, Cached>>,
-    counters: Arc<Counters>,
-    ledger: Arc<Ledger>,
-}
-
-#[derive(Debug)]
-struct Cached {
-    config: Arc<ServiceConfig>,
-    routes: Arc<ServiceRoutes>,
-}
-
-impl RouteCache {
-    pub(crate) fn new(counters: Arc<Counters>, ledger: Arc<Ledger>) -> RouteCache {
-        RouteCache { services: Mutex::default(), counters, ledger }
-    }
-
-    /// The routes of a configuration, compiled now if they are not known yet.
-    pub(crate) fn find(&self, config: &Arc<ServiceConfig>) -> Arc<ServiceRoutes> {
-        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        match services.get(&config.key) {
-            Some(cached) if Arc::ptr_eq(&cached.config, config) => cached.routes.clone(),
-            _ => {
-                if services.len() >= MOST_CACHED {
-                    services.clear();
-                }
-                let routes = Arc::new(ServiceRoutes::with_limits(config, &self.counters, &self.ledger));
-                let cached = Cached { config: config.clone(), routes: routes.clone() };
-                services.insert(config.key.clone(), cached);
-                routes
-            }
         }
     }
 }

@@ -13,7 +13,7 @@ use mesh_runtime::drain::{self, DrainWatcher, Mode};
 use mesh_runtime::logging::{self, Format, LevelHandle};
 use mesh_runtime::readiness::Readiness;
 use mesh_runtime::workers::Workers;
-use mesh_runtime::{footprint, shutdown};
+use mesh_runtime::{footprint, heap, shutdown};
 use mesh_telemetry::{
     HealthMetrics, HedgeMetrics, HttpMetrics, OnDemandMetrics, OutlierMetrics, OverflowMetrics,
     RateLimitMetrics, Registry, SpanMetrics, TcpMetrics,
@@ -29,6 +29,7 @@ use crate::handed;
 use crate::health::{Charts, Rounds};
 use crate::names::Names;
 use crate::rate_limits::Counters;
+use crate::routes::RouteCache;
 use crate::upstream::Ledger;
 use crate::worker::{self, Common, Me, Settings, Worker};
 
@@ -73,6 +74,9 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         readiness.register("certificate"),
     ));
     let state_manager = readiness.register("state manager");
+    let counters = Arc::new(Counters::new(RateLimitMetrics::new(&registry)));
+    let ledger = Arc::new(Ledger::new(OverflowMetrics::new(&registry)));
+    let routes = RouteCache::following(&writer, counters.clone(), ledger.clone());
     let following =
         follow_controller(&config, &writer, certificates.clone(), state_manager, draining.clone())?;
     tokio::spawn(following);
@@ -93,11 +97,12 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         tcp_metrics: TcpMetrics::new(&registry),
         on_demand: OnDemandMetrics::new(&registry),
         names: Names::system(),
-        ledger: Arc::new(Ledger::new(OverflowMetrics::new(&registry))),
+        ledger,
         groups: Groups::new(OutlierMetrics::new(&registry)),
         span_metrics: SpanMetrics::new(&registry),
-        counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
+        routes,
         hedge_metrics: HedgeMetrics::new(&registry),
+        counters,
     };
     let charts = Charts::new(common.groups.clone(), HealthMetrics::new(&registry));
     tokio::spawn(Rounds::new(&common, charts.clone()).run());
@@ -108,9 +113,11 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
     let (_servers_end, servers) = drain::channel();
     let deadline = config.drain_deadline;
     let groups = common.groups;
+    let changes = [reader.configs_changed(), reader.addresses_changed()];
     let admin = Admin { config, reader, certificates, groups, charts, registry, readiness, levels, quit };
     admin.start(&servers).context("cannot open the waypoint's own ports")?;
     tokio::spawn(footprint::keep_small());
+    tokio::spawn(heap::keep_small_after(changes));
 
     let reason = shutdown::signaled(&mut requests).await.context("cannot wait for signals")?;
     tracing::info!(?reason, ?deadline, "draining");

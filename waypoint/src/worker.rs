@@ -80,6 +80,8 @@ pub(crate) struct Common {
     /// What is counted is the process's, too.
     pub(crate) counters: Arc<Counters>,
     pub(crate) hedge_metrics: HedgeMetrics,
+    /// Made ready once for all.
+    pub(crate) routes: Arc<RouteCache>,
 }
 
 /// What the connections of one worker share.
@@ -87,7 +89,7 @@ pub(crate) struct Worker {
     pub(crate) me: Me,
     pub(crate) settings: Settings,
     pub(crate) reader: Reader,
-    pub(crate) routes: RouteCache,
+    pub(crate) routes: Arc<RouteCache>,
     pub(crate) guards: GuardCache,
     pub(crate) terms: TermsCache,
     pub(crate) lineups: Lineups,
@@ -119,6 +121,7 @@ impl Worker {
             span_metrics,
             counters,
             hedge_metrics,
+            routes,
         } = common;
         let upstream = Arc::new(Upstream {
             me: me.clone(),
@@ -139,7 +142,7 @@ impl Worker {
             spans: Exporter::start(reach, span_metrics, drain.clone()),
             pool,
             mirrors: Arc::new(Semaphore::new(MOST_MIRRORS)),
-            routes: RouteCache::new(counters.clone(), ledger.clone()),
+            routes,
             guards: GuardCache::new(counters),
             terms: TermsCache::new(ledger, settings.tls),
             lineups: Lineups::new(groups),

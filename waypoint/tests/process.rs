@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -15,8 +14,8 @@ use mesh_hbone::{ConnectRequest, Settings, Target, TlsStream};
 use mesh_model::{
     AppProtocol, DirectResponse, Fault, GatewayAddress, GatewayDestination, HeaderChange, Health, HttpRule,
     Identity, IpFamilies, LoadBalancing, Locality, NamespacedHostname, NetworkAddress, NetworkMode,
-    PortConfig, Retry, RuleAction, Security, Service, ServiceConfig, ServicePort, TunnelProtocol, Uid,
-    Visibility, WaypointConfig, WaypointKey, Workload, WorkloadKind,
+    PortConfig, Retry, RuleAction, Security, Service, ServiceConfig, ServicePort, SmallMap, TunnelProtocol,
+    Uid, Visibility, WaypointConfig, WaypointKey, Workload, WorkloadKind,
 };
 use mesh_testkit::controller::TestController;
 use tokio::net::TcpStream;
@@ -54,7 +53,7 @@ fn workload(name: &str, address: SocketAddr) -> Workload {
         cluster_id: "Kubernetes".into(),
         hostname: "".into(),
         services: if address.port() == 0 {
-            BTreeMap::new()
+            SmallMap::new()
         } else {
             [(key, [(80, address.port())].into())].into()
         },
@@ -62,7 +61,7 @@ fn workload(name: &str, address: SocketAddr) -> Workload {
         locality: Locality::default(),
         network_mode: NetworkMode::Standard,
         capacity: 1,
-        labels: BTreeMap::new(),
+        labels: SmallMap::new(),
     }
 }
 

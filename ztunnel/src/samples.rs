@@ -1,12 +1,11 @@
 //! A small mesh for tests: workloads and services to be changed where a test needs it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_model::{
     AppProtocol, GatewayAddress, GatewayDestination, Health, HealthPolicy, IpFamilies, LoadBalancing,
     LoadBalancingMode, Locality, NamespacedHostname, NetworkAddress, NetworkMode, Policy, Service,
-    ServicePort, TunnelProtocol, Uid, Visibility, Workload, WorkloadKind,
+    ServicePort, SmallMap, TunnelProtocol, Uid, Visibility, Workload, WorkloadKind,
 };
 use mesh_state::Snapshot;
 
@@ -33,12 +32,12 @@ pub(crate) fn workload(name: &str, ip: &str) -> Workload {
         health: Health::Healthy,
         cluster_id: "Kubernetes".into(),
         hostname: "".into(),
-        services: BTreeMap::new(),
+        services: SmallMap::new(),
         application_tunnel: None,
         locality: Locality::default(),
         network_mode: NetworkMode::Standard,
         capacity: 1,
-        labels: BTreeMap::new(),
+        labels: SmallMap::new(),
     }
 }
 
@@ -71,7 +70,7 @@ pub(crate) fn key(service: &str) -> NamespacedHostname {
 
 /// The workload as an endpoint of a service, with the service's target ports.
 pub(crate) fn behind(mut workload: Workload, service: &str) -> Workload {
-    workload.services.insert(key(service), BTreeMap::new());
+    workload.services.insert(key(service), SmallMap::new());
     workload
 }
 

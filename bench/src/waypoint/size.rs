@@ -18,7 +18,7 @@ pub(super) const ENDPOINTS: usize = 10;
 pub(super) const ROUTES: usize = 2;
 /// Changes of the route.
 const CHANGES: usize = 7;
-/// How long memory has to stay the same for the mesh to have settled.
+/// How long memory has to stay the same for a program to have settled.
 const STILL: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -29,7 +29,7 @@ pub(super) fn run(stage: &Stage, folder: &File) -> anyhow::Result<Vec<Row>> {
         fs::write(&file, text)?;
         stage.mesh.apply(&file)?;
     }
-    let resident = settled_memory(stage)?;
+    let resident = fetch_settled_memory(stage.waypoint)?;
     let mut rows = vec![Row::memory(Path::Adit, Subject::Crowd, resident)];
     for version in 1..=CHANGES {
         let took = change(stage, version)?;
@@ -42,19 +42,19 @@ pub(super) fn run(stage: &Stage, folder: &File) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Resident memory once it stays the same.
-fn settled_memory(stage: &Stage) -> anyhow::Result<f64> {
+/// A process's resident memory, in MiB, once it stays the same.
+pub(super) fn fetch_settled_memory(pid: u32) -> anyhow::Result<f64> {
     let deadline = Instant::now() + PATIENCE;
     let (mut seen, mut since) = (0.0, Instant::now());
     loop {
-        let now = cpu::resident_mib(&[stage.waypoint])?;
+        let now = cpu::resident_mib(&[pid])?;
         if (now - seen).abs() > 0.25 {
             (seen, since) = (now, Instant::now());
         }
         if since.elapsed() >= STILL {
             return Ok(now);
         }
-        anyhow::ensure!(Instant::now() < deadline, "the waypoint's memory goes on changing: {now} MiB");
+        anyhow::ensure!(Instant::now() < deadline, "the memory of process {pid} goes on changing: {now} MiB");
         thread::sleep(Duration::from_millis(100));
     }
 }

@@ -51,7 +51,10 @@ fn alone(text: &mut String, rows: &[Row]) {
             median(rows, Path::Adit, Subject::Routes(count), cpu),
         );
     }
-    line(format!("resident, {many} (MiB)"), median(rows, Path::Adit, Subject::Crowd, |row| row.resident_mib));
+    let memory = |subject| median(rows, Path::Adit, subject, |row| row.resident_mib);
+    line(format!("resident, {many} (MiB)"), memory(Subject::Crowd));
+    let beside = format!("resident, {many}, and {} of one service (MiB)", COUNTS[1]);
+    line(beside, memory(Subject::CrowdAndMany));
     let took = median(rows, Path::Adit, Subject::Change, |row| row.measured.p50_us * 1e-3);
     line(format!("a route change shows, {many} (ms)"), took);
 }

@@ -14,6 +14,7 @@ mod route;
 mod security;
 mod service;
 mod session;
+mod small_map;
 mod stream;
 mod telemetry;
 mod traffic;
@@ -46,6 +47,7 @@ pub use service::{
     ServicePort, Visibility, WeightedWaypoint,
 };
 pub use session::{SessionCarrier, SessionPersistence};
+pub use small_map::SmallMap;
 pub use stream::{InvalidSniHost, SniHost, StreamMatch, StreamRule};
 pub use telemetry::{
     AccessLog, CodeTest, Comparison, LabelChange, LabelSource, LogEncoding, LogFilter, MetricSettings,

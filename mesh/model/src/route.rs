@@ -2,13 +2,13 @@
 //! retries, timeouts, faults, mirrors. Rules arrive in order of precedence, so
 //! the first that matches is the right one whatever API they were written in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
     HealthCheck, HedgedRequests, NamespacedHostname, PortTraffic, RateLimit, Security, SessionPersistence,
-    StreamRule, Telemetry, TrafficPolicy,
+    SmallMap, StreamRule, Telemetry, TrafficPolicy,
 };
 
 /// Everything a waypoint needs of one bound service beyond the workload API.
@@ -17,7 +17,7 @@ pub struct ServiceConfig {
     /// The service.
     pub key: NamespacedHostname,
     /// By service port; port 0 speaks for the ports without an entry of their own.
-    pub ports: BTreeMap<u16, PortConfig>,
+    pub ports: SmallMap<u16, PortConfig>,
     /// Named parts of the service's endpoints.
     pub subsets: Vec<Subset>,
     /// What may be asked of it, beside what holds for its whole waypoint.
@@ -75,7 +75,7 @@ pub struct Subset {
     /// The name.
     pub name: Arc<str>,
     /// What an endpoint's labels have to include.
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub labels: SmallMap<Arc<str>, Arc<str>>,
     /// Where there is an entry for a port, nothing of the service's holds there.
     pub traffic: PortTraffic,
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::SmallMap;
+
 /// Policies by service port; port 0 speaks for the ports without an entry of their own.
-pub type PortTraffic = BTreeMap<u16, TrafficPolicy>;
+pub type PortTraffic = SmallMap<u16, TrafficPolicy>;
 
 /// What holds for the traffic to a service port, or to a subset there. The default is what holds without any policy.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,11 +1,10 @@
 //! A workload: one pod, workload entry or external endpoint (wire.md §5.4).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::{GatewayAddress, Identity, NamespacedHostname, NetworkAddress, PolicyKey};
+use crate::{GatewayAddress, Identity, NamespacedHostname, NetworkAddress, PolicyKey, SmallMap};
 
 /// The name of a workload, unique in the mesh (wire.md §5.3).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,7 +74,7 @@ pub struct Workload {
     /// For workloads without addresses: resolved when needed. Empty for others.
     pub hostname: Arc<str>,
     /// The services it backs, with its own target port for each service port.
-    pub services: BTreeMap<NamespacedHostname, PortMap>,
+    pub services: SmallMap<NamespacedHostname, PortMap>,
     /// How traffic is handed to it, for sandwiched waypoints.
     pub application_tunnel: Option<ApplicationTunnel>,
     /// Region, zone, subzone.
@@ -85,11 +84,11 @@ pub struct Workload {
     /// Relative weight among the endpoints of a service; 0 takes nothing.
     pub capacity: u32,
     /// The labels that subsets refer to; empty for everyone but waypoints' backends.
-    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    pub labels: SmallMap<Arc<str>, Arc<str>>,
 }
 
 /// Service port to target port.
-pub type PortMap = BTreeMap<u16, u16>;
+pub type PortMap = SmallMap<u16, u16>;
 
 impl Workload {
     /// The identity it proves by mTLS.

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod drain;
 pub mod env;
 pub mod footprint;
+pub mod heap;
 pub mod logging;
 pub mod readiness;
 pub mod shutdown;

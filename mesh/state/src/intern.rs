@@ -4,7 +4,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use mesh_model::{GatewayAddress, GatewayDestination, NamespacedHostname, Policy, Service, Workload};
+use mesh_model::{
+    BackendTarget, GatewayAddress, GatewayDestination, HttpRule, NamespacedHostname, Policy, RuleAction,
+    Service, ServiceConfig, Workload,
+};
 
 /// Below this size nothing is worth sweeping.
 const SMALL: usize = 1024;
@@ -84,6 +87,27 @@ impl Interner {
         self.text(&mut policy.key.namespace);
         self.text(&mut policy.key.name);
         self.sweep();
+    }
+
+    pub(crate) fn service_config(&mut self, config: &mut ServiceConfig) {
+        self.hostname(&mut config.key);
+        for port in config.ports.values_mut() {
+            port.http_rules.iter_mut().for_each(|rule| self.http_rule(rule));
+        }
+        self.sweep();
+    }
+
+    fn http_rule(&mut self, rule: &mut HttpRule) {
+        // Mostly what holds where nothing is said.
+        rule.retry.conditions.iter_mut().for_each(|condition| self.text(condition));
+        let RuleAction::Forward(forward) = &mut rule.action else { return };
+        let mirrors = rule.mirrors.iter_mut().map(|mirror| &mut mirror.backend);
+        for backend in forward.backends.iter_mut().chain(mirrors) {
+            if let BackendTarget::Service { service, subset, .. } = &mut backend.target {
+                self.hostname(service);
+                subset.iter_mut().for_each(|subset| self.text(subset));
+            }
+        }
     }
 
     fn gateway(&mut self, gateway: &mut GatewayAddress) {

@@ -1,13 +1,12 @@
 //! Endpoints whose addresses the mesh does not say: known by a host name, which somebody has to look up (DNS-25), or
 //! wherever the connection was going (EG-10, EG-11).
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mesh_model::{
-    Health, IpFamilies, LoadBalancingMode, Locality, NetworkAddress, NetworkMode, Service, TunnelProtocol,
-    Uid, Workload, WorkloadKind,
+    Health, IpFamilies, LoadBalancingMode, Locality, NetworkAddress, NetworkMode, Service, SmallMap,
+    TunnelProtocol, Uid, Workload, WorkloadKind,
 };
 
 use crate::balance::{candidates_and_names, pick, target_port};
@@ -116,12 +115,12 @@ fn stranger(address: &NetworkAddress) -> Workload {
         health: Health::Healthy,
         cluster_id: nothing.clone(),
         hostname: nothing,
-        services: BTreeMap::new(),
+        services: SmallMap::new(),
         application_tunnel: None,
         locality: Locality::default(),
         network_mode: NetworkMode::Standard,
         capacity: 1,
-        labels: BTreeMap::new(),
+        labels: SmallMap::new(),
     }
 }
 

@@ -1,13 +1,12 @@
 //! Small meshes for the tests of this crate.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh_model::{
     Action, AppProtocol, GatewayAddress, GatewayDestination, Health, IpFamilies, LoadBalancing, Locality,
     NamespacedHostname, NetworkAddress, NetworkMode, Policy, PolicyKey, Rule, Scope, Service, ServicePort,
-    TunnelProtocol, Uid, Visibility, Workload, WorkloadKind,
+    SmallMap, TunnelProtocol, Uid, Visibility, Workload, WorkloadKind,
 };
 
 use crate::balance::{pick, ranked};
@@ -57,12 +56,12 @@ pub(crate) fn workload(name: &str) -> Workload {
         health: Health::Healthy,
         cluster_id: "Kubernetes".into(),
         hostname: "".into(),
-        services: BTreeMap::new(),
+        services: SmallMap::new(),
         application_tunnel: None,
         locality: Locality::default(),
         network_mode: NetworkMode::Standard,
         capacity: 1,
-        labels: BTreeMap::new(),
+        labels: SmallMap::new(),
     }
 }
 
@@ -85,7 +84,7 @@ pub(crate) fn pod(name: &str, address: &str) -> Workload {
 
 /// A pod with an address that backs a service of `prod`, by the service's own target ports.
 pub(crate) fn endpoint(name: &str, address: &str, service: &str) -> Workload {
-    Workload { services: BTreeMap::from([(key(service), BTreeMap::new())]), ..pod(name, address) }
+    Workload { services: SmallMap::from([(key(service), SmallMap::new())]), ..pod(name, address) }
 }
 
 /// A service of `prod` with one port, 80 to 8080.

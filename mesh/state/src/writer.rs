@@ -26,7 +26,11 @@ pub(crate) struct Store {
     snapshot: Snapshot,
     interner: Interner,
     shared: Arc<Shared>,
+    /// Is shown states before readers are.
+    make_ready: Option<MakeReady>,
 }
+
+type MakeReady = Box<dyn Fn(&Snapshot) + Send>;
 
 pub(crate) fn store(snapshot: Snapshot) -> (Writer, Reader) {
     let shared = Arc::new(Shared {
@@ -36,7 +40,7 @@ pub(crate) fn store(snapshot: Snapshot) -> (Writer, Reader) {
         configs: watch::Sender::new(0),
     });
     let reader = Reader { shared: shared.clone() };
-    let store = Store { snapshot, interner: Interner::new(), shared };
+    let store = Store { snapshot, interner: Interner::new(), shared, make_ready: None };
     (Writer { store: Arc::new(Mutex::new(store)) }, reader)
 }
 
@@ -44,6 +48,13 @@ impl Writer {
     /// Applies one batch.
     pub fn change(&self, change: impl FnOnce(&mut Edit<'_>)) {
         apply(&self.store, change);
+    }
+
+    /// Calls this with every state in which service configurations are different, before readers see it: what takes
+    /// long to be made of them is made once, and nobody waits for it.
+    pub fn make_ready(&self, make_ready: impl Fn(&Snapshot) + Send + 'static) {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        store.make_ready = Some(Box::new(make_ready));
     }
 
     /// Takes workloads and services from a discovery stream.
@@ -70,7 +81,7 @@ impl Writer {
 /// Applies one batch and shows it to the readers.
 pub(crate) fn apply(store: &Mutex<Store>, change: impl FnOnce(&mut Edit<'_>)) {
     let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
-    let Store { snapshot, interner, shared } = &mut *store;
+    let Store { snapshot, interner, shared, make_ready } = &mut *store;
     let mut edit = Edit { snapshot, interner, addresses: false, policies: false, configs: false };
     change(&mut edit);
     let (addresses, policies, configs) = (edit.addresses, edit.policies, edit.configs);
@@ -78,6 +89,9 @@ pub(crate) fn apply(store: &Mutex<Store>, change: impl FnOnce(&mut Edit<'_>)) {
         let now = Instant::now();
         snapshot.left_by_workloads.prune(now);
         snapshot.left_by_services.prune(now);
+    }
+    if let Some(make_ready) = make_ready.as_ref().filter(|_| configs) {
+        make_ready(snapshot);
     }
     if addresses || policies || configs {
         shared.current.store(Arc::new(snapshot.clone()));
@@ -168,10 +182,11 @@ impl Edit<'_> {
     }
 
     /// A service configuration is there, or is different.
-    pub fn insert_service_config(&mut self, config: ServiceConfig) {
+    pub fn insert_service_config(&mut self, mut config: ServiceConfig) {
         if self.snapshot.configs.get(&config.key).is_some_and(|known| **known == config) {
             return;
         }
+        self.interner.service_config(&mut config);
         self.snapshot.configs.insert_mut(config.key.clone(), Arc::new(config));
         self.configs = true;
     }

@@ -90,7 +90,7 @@ impl Slot {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at under the lock, so that nobody puts an older state in the place of a newer one.
         let snapshot = reader.snapshot();
-        let basis = Basis::find(&snapshot, me, &self.group.scope.service)?;
+        let basis = Basis::find(&snapshot, me, &self.group.scope)?;
         let seen = Arc::downgrade(&snapshot);
         if let Some(lineup) = &*made
             && lineup.is_current()

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use mesh_model::{
-    AppProtocol, Choice, LoadBalancer, NamespacedHostname, Service, ServiceConfig, Subset, TrafficPolicy,
-    Uid, Warmup, Workload,
+    AppProtocol, Choice, HealthCheck, LoadBalancer, Service, ServiceConfig, Subset, TrafficPolicy, Uid,
+    Warmup, Workload,
 };
 use mesh_state::{Endpoint, Snapshot, balance};
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::bond;
 use super::caller::{Caller, Key};
 use super::draw::Draw;
-use super::group::{Group, Roll};
+use super::group::{Group, Roll, Scope};
 use super::locality::Preference;
 use super::record::{OnItsWay, Record, Watch};
 use super::shares::{Strength, of_groups, of_levels};
@@ -23,36 +23,44 @@ use super::table::Table;
 use super::unwell::leave_out;
 use super::warmup::{is_over, step, weight_at};
 
-/// What a lineup is made of, beside who is left out. The values themselves say whether it is still the same.
+/// What a lineup is made of, beside who is left out. Of the service's configuration that is little: where its routes
+/// change, the lineup stays.
 #[derive(Debug)]
-pub(crate) struct Basis {
-    pub(crate) me: Arc<Workload>,
-    pub(crate) service: Arc<Service>,
-    pub(crate) config: Option<Arc<ServiceConfig>>,
+pub(super) struct Basis {
+    me: Arc<Workload>,
+    service: Arc<Service>,
     endpoints: Option<Arc<Vec<Arc<Workload>>>>,
+    /// The subset that the group is of, if it is declared; inside, none if it is of the whole service.
+    subset: Option<Option<Subset>>,
+    policy: TrafficPolicy,
+    check: Option<HealthCheck>,
 }
 
 impl Basis {
-    /// That of a service now; none if the service or this waypoint is not known.
-    pub(crate) fn find(snapshot: &Snapshot, me: &Uid, service: &NamespacedHostname) -> Option<Basis> {
+    /// That of a scope now; none if its service or this waypoint is not known.
+    pub(super) fn find(snapshot: &Snapshot, me: &Uid, scope: &Scope) -> Option<Basis> {
+        let config = snapshot.service_config(&scope.service);
+        let subset = find_subset(config.as_deref(), scope);
+        let policy = config.as_ref().and_then(|it| it.find_traffic(scope.port, subset.flatten()));
         Some(Basis {
             me: snapshot.find_workload_by_uid(me)?,
-            service: snapshot.find_service_by_key(service)?,
-            config: snapshot.service_config(service),
-            endpoints: snapshot.endpoint_list(service).cloned(),
+            service: snapshot.find_service_by_key(&scope.service)?,
+            endpoints: snapshot.endpoint_list(&scope.service).cloned(),
+            subset: subset.map(Option::<&Subset>::cloned),
+            policy: policy.cloned().unwrap_or_default(),
+            check: config.as_ref().and_then(|it| it.health_check.clone()),
         })
     }
 
-    pub(crate) fn is(&self, other: &Basis) -> bool {
+    pub(super) fn is(&self, other: &Basis) -> bool {
+        let place = |endpoints: &Option<Arc<_>>| endpoints.as_ref().map(Arc::as_ptr);
         Arc::ptr_eq(&self.me, &other.me)
             && Arc::ptr_eq(&self.service, &other.service)
-            && are_same(self.config.as_ref(), other.config.as_ref())
-            && are_same(self.endpoints.as_ref(), other.endpoints.as_ref())
+            && place(&self.endpoints) == place(&other.endpoints)
+            && self.subset == other.subset
+            && self.policy == other.policy
+            && self.check == other.check
     }
-}
-
-fn are_same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
-    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
 /// Endpoints to choose from.
@@ -96,11 +104,7 @@ struct Draft {
 impl Lineup {
     /// Makes ready what a snapshot knows of a group's endpoints.
     pub(super) fn make(basis: Basis, snapshot: &Snapshot, group: &Arc<Group>, now: Instant) -> Lineup {
-        let default = TrafficPolicy::default();
-        let config = basis.config.clone();
-        let subset = find_subset(config.as_deref(), group);
-        let policy = config.as_ref().and_then(|it| it.find_traffic(group.scope.port, subset.flatten()));
-        let policy = policy.unwrap_or(&default);
+        let (subset, policy) = (basis.subset.as_ref().map(Option::as_ref), &basis.policy);
         let preference = Preference::of(policy.load_balancer.locality.as_ref(), &basis.me);
         // A subset that is not declared has no endpoints.
         let found = subset.map(|subset| find_endpoints(&basis, snapshot, group, subset, &preference));
@@ -110,7 +114,7 @@ impl Lineup {
         let endpoints = found.iter().map(|(endpoint, _)| endpoint);
         let Roll { epoch, mut members } = group.call(endpoints, detection.is_some(), now);
         // Looked at after the epoch, which changes once something else is known of them.
-        let check = config.as_ref().and_then(|it| it.health_check.as_ref());
+        let check = basis.check.as_ref();
         let unwell = check.map(|_| group.unwell());
         leave_out(&mut members, detection, check.zip(unwell.as_deref()));
         let warmup = warmup_of(&policy.load_balancer);
@@ -212,9 +216,9 @@ impl Tier {
     }
 }
 
-/// The subset that the group is of, if it is declared; inside, none if it is of the whole service.
-fn find_subset<'c>(config: Option<&'c ServiceConfig>, group: &Group) -> Option<Option<&'c Subset>> {
-    let Some(name) = &group.scope.subset else { return Some(None) };
+/// The subset that a scope is of, as above.
+fn find_subset<'c>(config: Option<&'c ServiceConfig>, scope: &Scope) -> Option<Option<&'c Subset>> {
+    let Some(name) = &scope.subset else { return Some(None) };
     Some(Some(config?.subsets.iter().find(|subset| subset.name == *name)?))
 }
 

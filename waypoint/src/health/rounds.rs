@@ -14,8 +14,8 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::ask::{Question, ask};
+use super::basis::Basis;
 use super::chart::{Charts, Patient};
-use crate::balance::Basis;
 use crate::http::version_for;
 use crate::routes::Destination;
 use crate::upstream::{TermsCache, Upstream};

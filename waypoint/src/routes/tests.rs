@@ -8,8 +8,6 @@ use mesh_model::{
     RuleAction, ValueMatch,
 };
 
-use mesh_telemetry::{OverflowMetrics, RateLimitMetrics, Registry};
-
 use super::*;
 
 fn service() -> NamespacedHostname {
@@ -200,21 +198,6 @@ fn res_06_a_timeout_of_zero_is_none() {
     timed.attempt_timeout = Some(std::time::Duration::from_secs(1));
     let compiled = Rule::compile(&timed, &service());
     assert_eq!((compiled.request_timeout, compiled.attempt_timeout.map(|t| t.as_secs())), (None, Some(1)));
-}
-
-#[test]
-fn routes_are_compiled_once_per_change() {
-    let registry = Registry::new("waypoint", "test");
-    let metrics = RateLimitMetrics::new(&registry);
-    let ledger = Arc::new(Ledger::new(OverflowMetrics::new(&registry)));
-    let cache = RouteCache::new(Arc::new(Counters::new(metrics)), ledger);
-    let first = Arc::new(config(vec![(80, vec![rule("a", vec![])], true)]));
-    let compiled = cache.find(&first);
-    assert!(Arc::ptr_eq(&compiled, &cache.find(&first)));
-    let second = Arc::new(config(vec![(80, vec![rule("b", vec![])], true)]));
-    let recompiled = cache.find(&second);
-    assert!(!Arc::ptr_eq(&compiled, &recompiled));
-    assert_eq!(taken(&recompiled, 80, "/", &[]), "b");
 }
 
 #[test]

@@ -30,6 +30,7 @@ use crate::handed;
 use crate::health::{Charts, Rounds};
 use crate::names::Names;
 use crate::rate_limits::Counters;
+use crate::routes::RouteCache;
 use crate::upstream::{Account, Countable, Ledger};
 use crate::worker::{self, Common, Me, Settings, Worker};
 
@@ -86,6 +87,8 @@ impl Mesh {
         let names = Arc::new(Mutex::new(HashMap::<String, Vec<IpAddr>>::new()));
         let answers = names.clone();
         let ledger = Arc::new(Ledger::new(OverflowMetrics::new(&registry)));
+        let counters = Arc::new(Counters::new(RateLimitMetrics::new(&registry)));
+        let routes = RouteCache::following(&writer, counters.clone(), ledger.clone());
         let common = Common {
             me: Me {
                 uid: own.uid.clone(),
@@ -116,8 +119,9 @@ impl Mesh {
             ledger: ledger.clone(),
             groups: Groups::new(OutlierMetrics::new(&registry)),
             span_metrics: SpanMetrics::new(&registry),
-            counters: Arc::new(Counters::new(RateLimitMetrics::new(&registry))),
+            routes,
             hedge_metrics: HedgeMetrics::new(&registry),
+            counters,
         };
         let charts = Charts::new(common.groups.clone(), HealthMetrics::new(&registry));
         tokio::spawn(Rounds::new(&common, charts.clone()).run());

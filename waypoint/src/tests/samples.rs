@@ -1,13 +1,12 @@
 //! Workloads, services and rules to be changed where a test needs it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use mesh_model::{
     AppProtocol, Backend, BackendTarget, Fault, Forward, GatewayAddress, GatewayDestination, HeaderChange,
     Health, HttpMatch, HttpRule, IpFamilies, LoadBalancing, Locality, NamespacedHostname, NetworkAddress,
-    NetworkMode, PortConfig, Retry, RuleAction, Service, ServiceConfig, ServicePort, TunnelProtocol, Uid,
-    ValueMatch, Visibility, Workload, WorkloadKind,
+    NetworkMode, PortConfig, Retry, RuleAction, Service, ServiceConfig, ServicePort, SmallMap,
+    TunnelProtocol, Uid, ValueMatch, Visibility, Workload, WorkloadKind,
 };
 
 /// A pod of namespace `shop` with a service account of its own, reached as plain TCP.
@@ -33,12 +32,12 @@ pub(crate) fn workload(name: &str, ip: IpAddr) -> Workload {
         health: Health::Healthy,
         cluster_id: "Kubernetes".into(),
         hostname: "".into(),
-        services: BTreeMap::new(),
+        services: SmallMap::new(),
         application_tunnel: None,
         locality: Locality::default(),
         network_mode: NetworkMode::Standard,
         capacity: 1,
-        labels: BTreeMap::new(),
+        labels: SmallMap::new(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Two nodes with a ztunnel each, a controller that serves both, and pods to be
 //! put on them, captured or not.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use mesh_model::{Identity, TunnelProtocol, Workload};
+use mesh_model::{Identity, SmallMap, TunnelProtocol, Workload};
 use mesh_net::socket::{SocketOptions, listen_tcp};
 use mesh_proto::istio::workload::zds::WorkloadInfo;
 use mesh_testkit::authority::FakeCa;
@@ -438,5 +437,5 @@ pub(crate) async fn eventually<F: Future<Output = Result<()>>>(mut check: impl F
 
 /// A service with these ports in front of these pods.
 pub(crate) fn with_ports(workload: &mut Workload, service: &str, ports: &[(u16, u16)]) {
-    workload.services.insert(samples::key(service), BTreeMap::from_iter(ports.iter().copied()));
+    workload.services.insert(samples::key(service), SmallMap::from_iter(ports.iter().copied()));
 }

@@ -4,9 +4,7 @@
 mod convert;
 mod targets;
 
-use std::collections::BTreeMap;
-
-use mesh_model::{PortConfig, RateLimit};
+use mesh_model::{PortConfig, RateLimit, SmallMap};
 
 use crate::cluster::{Cluster, Kept, Name, ServiceObject};
 use crate::objects::RateLimitPolicySpec;
@@ -19,7 +17,7 @@ pub(crate) use targets::{LimitTarget, target};
 pub(super) fn of_object(
     cluster: &Cluster,
     object: ServiceObject<'_>,
-    ports: &BTreeMap<u16, PortConfig>,
+    ports: &SmallMap<u16, PortConfig>,
 ) -> Vec<RateLimit> {
     let key = object.key();
     let mut rules: Vec<_> = ports.values().flat_map(|port| &port.http_rules).map(|rule| &rule.name).collect();

@@ -4,9 +4,7 @@
 
 mod convert;
 
-use std::collections::BTreeMap;
-
-use mesh_model::{HealthCheck, HedgedRequests, PortConfig};
+use mesh_model::{HealthCheck, HedgedRequests, PortConfig, SmallMap};
 
 use super::rate_limit::{LimitTarget, place, target as any_target};
 use crate::cluster::{Cluster, Kept, Name, ServiceObject};
@@ -72,7 +70,7 @@ pub(super) fn of_object(
     cluster: &Cluster,
     object: ServiceObject<'_>,
     hostname: &str,
-    ports: &BTreeMap<u16, PortConfig>,
+    ports: &SmallMap<u16, PortConfig>,
 ) -> Resilience {
     if cluster.resilience_policies.is_empty() {
         return Resilience::default();
@@ -89,7 +87,7 @@ pub(super) fn of_object(
 }
 
 /// What policies say about rules of routes, those for single rules first.
-fn of_rules(cluster: &Cluster, ports: &BTreeMap<u16, PortConfig>) -> Vec<HedgedRequests> {
+fn of_rules(cluster: &Cluster, ports: &SmallMap<u16, PortConfig>) -> Vec<HedgedRequests> {
     let mut rules: Vec<_> = ports.values().flat_map(|port| &port.http_rules).map(|rule| &rule.name).collect();
     rules.sort_unstable();
     rules.dedup();

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, Subset};
+use mesh_model::{NamespacedHostname, PortConfig, ServiceConfig, SmallMap, Subset};
 
 use super::layer::{Layer, is_grpc_web};
 use super::resilience::{self, Resilience};
@@ -60,7 +60,7 @@ pub(super) fn derive(cluster: &Cluster, key: &NamespacedHostname) -> Option<Serv
     })
 }
 
-fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConfig> {
+fn ports(cluster: &Cluster, service: &MeshService<'_>) -> SmallMap<u16, PortConfig> {
     let producing = namespaces_in_force(cluster, service.object);
     let attached = route_rules::attached(cluster, service.object);
     let for_streams = stream_rules::attached(cluster, service.object);
@@ -93,13 +93,13 @@ fn ports(cluster: &Cluster, service: &MeshService<'_>) -> BTreeMap<u16, PortConf
 pub(super) fn same_everywhere<T: Clone + PartialEq>(
     ports: BTreeMap<u16, T>,
     count: usize,
-) -> BTreeMap<u16, T> {
+) -> SmallMap<u16, T> {
     let mut configs = ports.values();
     match configs.next() {
         Some(first) if ports.len() == count && configs.all(|it| it == first) => {
-            BTreeMap::from([(0, first.clone())])
+            SmallMap::from([(0, first.clone())])
         }
-        _ => ports,
+        _ => ports.into_iter().collect(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use mesh_model::{
     ApplicationTunnel, ApplicationTunnelProtocol, Health, Locality, NamespacedHostname, NetworkMode,
-    PolicyKey, PortMap, TunnelProtocol, Uid, Workload, WorkloadKind,
+    PolicyKey, PortMap, SmallMap, TunnelProtocol, Uid, Workload, WorkloadKind,
 };
 
 use super::{authorization, peer_authentication};
@@ -48,7 +48,7 @@ pub(super) fn derive(cluster: &Cluster, uid: &Uid) -> Option<Workload> {
         cluster_id: settings.cluster_id.clone(),
         hostname: "".into(),
         labels: subset_labels(cluster, &services, facts),
-        services,
+        services: services.into_iter().collect(),
         application_tunnel: application_tunnel(cluster, &name, pod),
         locality: locality(cluster, &pod.node),
         network_mode: if pod.host_network { NetworkMode::HostNetwork } else { NetworkMode::Standard },
@@ -133,7 +133,7 @@ fn subset_labels(
     cluster: &Cluster,
     services: &BTreeMap<NamespacedHostname, PortMap>,
     facts: &Facts,
-) -> BTreeMap<Arc<str>, Arc<str>> {
+) -> SmallMap<Arc<str>, Arc<str>> {
     let rules = cluster.destination_rules.iter().map(|(_, rule)| rule);
     let rules = rules.filter(|rule| services.keys().any(|service| rule.host.matches(&service.hostname)));
     let names = rules.flat_map(|rule| &rule.spec.subsets).flat_map(|subset| subset.labels.keys());

@@ -1,6 +1,6 @@
 //! What the fields of several messages have in common.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use prost::Message;
 
 use super::DecodeError;
+use crate::SmallMap;
 
 /// No list is longer in a mesh that means well.
 const MAX_ITEMS: usize = 16_384;
@@ -33,11 +34,12 @@ pub(super) fn each<T, U, C: FromIterator<U>>(
             DecodeError::new(format!("{} items, at most {MAX_ITEMS} are taken", items.len())).within(field)
         );
     }
-    items
-        .into_iter()
-        .enumerate()
-        .map(|(index, item)| decode(item).map_err(|error| error.within(&format!("{field}[{index}]"))))
-        .collect()
+    // As large as it has to be: collected in one go, a list would keep the memory of the wire's, which is larger.
+    let mut decoded = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        decoded.push(decode(item).map_err(|error| error.within(&format!("{field}[{index}]")))?);
+    }
+    Ok(decoded.into_iter().collect())
 }
 
 /// A field that has to be there.
@@ -70,14 +72,12 @@ pub(super) fn port(field: &str, number: u32) -> Result<u16, DecodeError> {
 }
 
 /// Entries by their ports; each port is there once.
-pub(super) fn by_port<T>(field: &str, entries: Vec<(u16, T)>) -> Result<BTreeMap<u16, T>, DecodeError> {
-    let mut ports = BTreeMap::new();
-    for (number, entry) in entries {
-        if ports.insert(number, entry).is_some() {
-            return Err(DecodeError::new(format!("port {number} is there twice")).within(field));
-        }
+pub(super) fn by_port<T>(field: &str, entries: Vec<(u16, T)>) -> Result<SmallMap<u16, T>, DecodeError> {
+    let mut numbers = BTreeSet::new();
+    if let Some((twice, _)) = entries.iter().find(|(number, _)| !numbers.insert(*number)) {
+        return Err(DecodeError::new(format!("port {twice} is there twice")).within(field));
     }
-    Ok(ports)
+    Ok(entries.into_iter().collect())
 }
 
 /// A share in per cent, a whole number.

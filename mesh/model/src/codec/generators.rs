@@ -8,7 +8,6 @@ mod stream;
 mod telemetry;
 mod traffic;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +22,8 @@ use crate::{
     Action, AppProtocol, ApplicationTunnel, ApplicationTunnelProtocol, Clause, GatewayAddress,
     GatewayDestination, Health, HealthPolicy, Identity, IpFamilies, LoadBalancing, LoadBalancingMode,
     Locality, Match, NamespacedHostname, NetworkAddress, NetworkCidr, NetworkMode, Policy, PolicyKey,
-    RoutingScope, Rule, Scope, Service, ServiceAccountMatch, ServicePort, StringMatch, TunnelProtocol, Uid,
-    Visibility, WeightedWaypoint, Workload, WorkloadKind,
+    RoutingScope, Rule, Scope, Service, ServiceAccountMatch, ServicePort, SmallMap, StringMatch,
+    TunnelProtocol, Uid, Visibility, WeightedWaypoint, Workload, WorkloadKind,
 };
 
 pub(super) fn text() -> impl Strategy<Value = Arc<str>> {
@@ -39,8 +38,16 @@ fn duration() -> impl Strategy<Value = Duration> {
     (1..1_000_000u64).prop_map(Duration::from_micros)
 }
 
-pub(super) fn labels() -> impl Strategy<Value = BTreeMap<Arc<str>, Arc<str>>> {
-    btree_map(name(), text(), 0..3)
+/// A map of few entries.
+pub(super) fn small_map<K: Strategy<Value: Ord>, V: Strategy>(
+    key: K,
+    value: V,
+) -> impl Strategy<Value = SmallMap<K::Value, V::Value>> {
+    btree_map(key, value, 0..3).prop_map(|entries| entries.into_iter().collect())
+}
+
+pub(super) fn labels() -> impl Strategy<Value = SmallMap<Arc<str>, Arc<str>>> {
+    small_map(name(), text())
 }
 
 pub(super) fn host() -> impl Strategy<Value = NamespacedHostname> {
@@ -89,7 +96,7 @@ pub(super) fn workload() -> impl Strategy<Value = Workload> {
     let lists = (
         vec(any::<IpAddr>(), 0..3),
         vec(policy_key(), 0..3),
-        btree_map(host(), btree_map(any::<u16>(), any::<u16>(), 0..3), 0..3),
+        small_map(host(), small_map(any::<u16>(), any::<u16>())),
         labels(),
         (text(), text(), text()),
         any::<u32>(),

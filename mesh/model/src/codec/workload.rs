@@ -1,6 +1,5 @@
 //! A workload, both ways.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_proto::adit::waypoint::v1::WorkloadLabels;
@@ -13,10 +12,10 @@ use super::address::{decode_gateway, encode_gateway};
 use super::field::{at, each, ip, ip_bytes, known, named, port, required, text_or};
 use crate::{
     ApplicationTunnel, ApplicationTunnelProtocol, Health, Locality, NamespacedHostname, NetworkMode, PortMap,
-    TunnelProtocol, Uid, Workload, WorkloadKind,
+    SmallMap, TunnelProtocol, Uid, Workload, WorkloadKind,
 };
 
-type Labels = BTreeMap<Arc<str>, Arc<str>>;
+type Labels = SmallMap<Arc<str>, Arc<str>>;
 
 pub(super) fn decode(wire: proto::Workload) -> Result<Workload, DecodeError> {
     Ok(Workload {

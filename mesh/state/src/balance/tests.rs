@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mesh_model::{
     Health, HealthPolicy, IpFamilies, LoadBalancing, LoadBalancingMode, Locality, RoutingScope, Service,
-    Workload,
+    SmallMap, Workload,
 };
 
 use super::*;
@@ -58,7 +58,7 @@ fn lb_01_connections_touch_all_endpoints() {
 #[test]
 fn lb_03_the_target_port_is_the_endpoints_then_the_services() {
     let mapped = |ports: &[(u16, u16)]| Workload {
-        services: BTreeMap::from([(key("web"), ports.iter().copied().collect())]),
+        services: SmallMap::from([(key("web"), ports.iter().copied().collect())]),
         ..one()
     };
     let declared = |target| Service { ports: vec![port(80, target)], ..service("web", &[]) };
@@ -73,7 +73,7 @@ fn lb_03_the_target_port_is_the_endpoints_then_the_services() {
         assert_eq!(target_port(&service, &endpoint, 80), expected, "{:?}", endpoint.services);
     }
     assert_eq!(target_port(&declared(8080), &mapped(&[]), 81), None, "not declared");
-    let named = Workload { services: BTreeMap::from([(key("web"), BTreeMap::from([(80, 7)]))]), ..two() };
+    let named = Workload { services: [(key("web"), [(80, 7)].into())].into(), ..two() };
     assert_eq!(
         chosen(&workload("client"), declared(0), &[one(), named]),
         names(&["two"]),

@@ -1,8 +1,6 @@
 //! The table of wire.md §2.3.
 
-use std::collections::BTreeMap;
-
-use mesh_model::{LoadBalancing, NetworkCidr, WeightedWaypoint};
+use mesh_model::{LoadBalancing, NetworkCidr, SmallMap, WeightedWaypoint};
 
 use super::*;
 use crate::samples::{
@@ -193,7 +191,7 @@ fn wp_10_no_waypoint_is_traversed_twice() {
     let waypoint = endpoint("wp", "10.0.0.9", "waypoint");
     assert_eq!(&*direct(go(&snapshot, &waypoint, "10.0.0.1:8080")).workload.name, "one");
     through(go(&snapshot, &waypoint, VIP)); // wire.md §2.3: only the way to a workload is exempt
-    let imposter = Workload { services: BTreeMap::new(), ..waypoint };
+    let imposter = Workload { services: SmallMap::new(), ..waypoint };
     through(go(&snapshot, &imposter, "10.0.0.1:8080"));
 }
 

@@ -23,7 +23,7 @@ fn tel_19_a_service_is_found_by_the_port_it_leads_to() {
         (key("api"), PortMap::new()),
         (key("lost"), PortMap::new()),
     ];
-    let web = Workload { services: BTreeMap::from(backs), ..workload("one") };
+    let web = Workload { services: backs.into(), ..workload("one") };
     for (target_port, service) in
         [(8080, Some("web")), (7070, Some("web")), (9090, Some("api")), (80, None), (0, None)]
     {

@@ -1,10 +1,9 @@
 //! Batches: what they change together and who hears of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_model::{Health, PolicyKey, Scope, Service, ServiceConfig, Workload};
+use mesh_model::{Health, PolicyKey, Scope, Service, ServiceConfig, SmallMap, Workload};
 
 use crate::samples::{address, endpoint, key, pod, policy, service, workload};
 
@@ -37,14 +36,14 @@ fn lb_13_endpoints_and_their_service_come_and_go_in_any_order() {
 #[test]
 fn lb_14_a_workload_leaves_the_services_it_no_longer_names() {
     let (writer, reader) = crate::new();
-    let both = BTreeMap::from([(key("web"), BTreeMap::new()), (key("api"), BTreeMap::from([(80, 1)]))]);
+    let both = SmallMap::from([(key("web"), SmallMap::new()), (key("api"), SmallMap::from([(80, 1)]))]);
     writer.change(|edit| edit.insert_workload(Workload { services: both, ..pod("one", "10.0.0.1") }));
-    let only = BTreeMap::from([(key("api"), BTreeMap::from([(80, 2)]))]);
+    let only = SmallMap::from([(key("api"), SmallMap::from([(80, 2)]))]);
     writer.change(|edit| edit.insert_workload(Workload { services: only, ..pod("one", "10.0.0.1") }));
     assert!(endpoint_names(&reader, "web").is_empty());
     let snapshot = reader.snapshot();
     let ports: Vec<_> = snapshot.endpoints(&key("api")).map(|(_, ports)| ports.clone()).collect();
-    assert_eq!(ports, [BTreeMap::from([(80, 2)])], "in its newest form");
+    assert_eq!(ports, [SmallMap::from([(80, 2)])], "in its newest form");
 }
 
 #[test]
@@ -73,7 +72,7 @@ fn readers_hear_of_what_concerns_them() {
     let selected = Workload { authorization_policies: vec![PolicyKey::new("prod", "p")], ..workload("one") };
     let config = ServiceConfig {
         key: key("web"),
-        ports: BTreeMap::new(),
+        ports: SmallMap::new(),
         subsets: Vec::new(),
         security: Default::default(),
         traffic: Default::default(),

@@ -1,8 +1,6 @@
 //! A workload for tests of labels, and the labels of what is not known.
 
-use std::collections::BTreeMap;
-
-use mesh_model::{Health, Locality, NetworkMode, TunnelProtocol, Uid, Workload, WorkloadKind};
+use mesh_model::{Health, Locality, NetworkMode, SmallMap, TunnelProtocol, Uid, Workload, WorkloadKind};
 
 use super::*;
 
@@ -29,12 +27,12 @@ pub(crate) fn workload(name: &str) -> Arc<Workload> {
         health: Health::Healthy,
         cluster_id: "Kubernetes".into(),
         hostname: "".into(),
-        services: BTreeMap::new(),
+        services: SmallMap::new(),
         application_tunnel: None,
         locality: Locality::default(),
         network_mode: NetworkMode::Standard,
         capacity: 1,
-        labels: BTreeMap::new(),
+        labels: SmallMap::new(),
     })
 }
 

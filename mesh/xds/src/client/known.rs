@@ -21,7 +21,8 @@ const MAX_PART: usize = 1024;
 
 pub(super) struct Known {
     handler: Box<dyn Handler>,
-    accepted: HashMap<String, String>,
+    /// Versions by name. There is one for every resource, so they take no more room than they need.
+    accepted: HashMap<Box<str>, Box<str>>,
     /// The names wanted, on demand; otherwise everything is.
     wanted: Option<BTreeSet<Arc<str>>>,
     answered: bool,
@@ -48,7 +49,7 @@ impl Known {
     /// What opens the type on a new stream.
     pub(super) fn first_request(&self, node: &Node) -> DeltaDiscoveryRequest {
         let mut versions: BTreeMap<String, String> =
-            self.accepted.iter().map(|(name, version)| (name.clone(), version.clone())).collect();
+            self.accepted.iter().map(|(name, version)| (name.to_string(), version.to_string())).collect();
         let mut subscribe = Vec::new();
         let mut unsubscribe = Vec::new();
         if let Some(wanted) = &self.wanted {
@@ -112,19 +113,19 @@ impl Known {
         for resource in response.resources {
             match self.check(resource) {
                 Ok(raw) => {
-                    versions.insert(raw.name.clone(), raw.version.clone());
+                    versions.insert(Box::from(&*raw.name), Box::from(&*raw.version));
                     upserts.push(raw);
                 }
                 Err(reject) => rejected.push(reject),
             }
         }
         for name in &response.removed_resources {
-            self.accepted.remove(name);
+            self.accepted.remove(&**name);
         }
         rejected.extend(self.handler.apply(upserts, response.removed_resources));
         for reject in &rejected {
             // What was accepted before is still what we have.
-            versions.remove(&reject.name);
+            versions.remove(&*reject.name);
         }
         self.accepted.extend(versions);
         (!rejected.is_empty()).then(|| Status { message: describe(&rejected), ..Default::default() })

@@ -16,7 +16,7 @@ use tokio::time::advance;
 use super::*;
 use crate::balance::outcome::Outcome;
 use crate::balance::{Groups, Lineups};
-use crate::tests::samples::{config, key, service, workload};
+use crate::tests::samples::{config, key, rule, service, workload};
 
 /// What a waypoint in `r1/z1` knows of a service, and one of its workers.
 struct World {
@@ -275,4 +275,24 @@ fn l7_04_a_subset_that_is_not_declared_has_nobody() {
     let mut caller = Caller::new("10.0.0.100".parse().unwrap(), None);
     assert!(lineup.choose(&mut caller, &[]).is_none());
     assert!(world.lineups.find(&world.reader, &me, (&key("nowhere"), 80, None, true)).is_none());
+}
+
+#[test]
+fn a_lineup_stays_where_routes_change_and_goes_where_its_policy_does() {
+    let world = World::with(&["r1", "r1"], TrafficPolicy::default());
+    let lineup = world.lineup();
+    let traffic = || [(0, TrafficPolicy::default())].into();
+    let routed = config("shop", vec![rule("other", Vec::new())]);
+    world.writer.change(|edit| {
+        edit.insert_service_config(ServiceConfig { traffic: traffic(), ..routed });
+    });
+    assert!(Arc::ptr_eq(&lineup, &world.lineup()));
+    let policy = by(LoadBalancer { choice: Choice::Random, ..LoadBalancer::default() });
+    world.writer.change(|edit| {
+        edit.insert_service_config(ServiceConfig { traffic: [(0, policy)].into(), ..config("shop", vec![]) });
+    });
+    let renewed = world.lineup();
+    assert!(!Arc::ptr_eq(&lineup, &renewed));
+    world.add(endpoint(3, "r1"));
+    assert!(!Arc::ptr_eq(&renewed, &world.lineup()));
 }

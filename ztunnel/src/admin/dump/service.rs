@@ -48,7 +48,7 @@ struct CidrDump<'a> {
 #[serde(rename_all = "camelCase")]
 struct EndpointDump {
     workload_uid: Arc<str>,
-    port: PortMap,
+    port: BTreeMap<u16, u16>,
     status: &'static str,
 }
 
@@ -105,7 +105,8 @@ fn endpoint(workload: &Workload, ports: &PortMap) -> (Arc<str>, EndpointDump) {
         Health::Unhealthy => "Unhealthy",
     };
     let uid = Arc::clone(&workload.uid.0);
-    (Arc::clone(&uid), EndpointDump { workload_uid: uid, port: ports.clone(), status })
+    let port = ports.iter().map(|(service, target)| (*service, *target)).collect();
+    (Arc::clone(&uid), EndpointDump { workload_uid: uid, port, status })
 }
 
 fn load_balancer(balancing: &LoadBalancing) -> Option<LoadBalancerDump> {

@@ -1,11 +1,10 @@
 //! The shapes `istioctl ztunnel-config` reads (telemetry.md §8).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_model::{
     Action, ApplicationTunnel, ApplicationTunnelProtocol, Clause, Identity, LoadBalancingMode, Match, Policy,
-    PolicyKey, RoutingScope, Rule, Scope, ServiceAccountMatch, StringMatch,
+    PolicyKey, RoutingScope, Rule, Scope, ServiceAccountMatch, SmallMap, StringMatch,
 };
 use serde_json::{Value, json, to_value};
 
@@ -35,7 +34,7 @@ fn ad_01_a_workload_with_everything() {
         Some(ApplicationTunnel { protocol: ApplicationTunnelProtocol::Proxy, port: 15088 });
     full.authorization_policies.push(PolicyKey::new("default", "deny"));
     full.locality.region = "r1".into();
-    full.services.insert(key("web"), BTreeMap::new());
+    full.services.insert(key("web"), SmallMap::new());
     full.native_tunnel = true;
     let dump = to_value(WorkloadDump::from(&full)).unwrap();
     assert_eq!(dump["waypoint"], json!({"destination": "/10.0.0.9", "hboneMtlsPort": 15008}));
@@ -52,7 +51,7 @@ fn ad_01_a_service_with_its_endpoints() {
     web.load_balancing.mode = LoadBalancingMode::Failover;
     web.load_balancing.preferences.push(RoutingScope::Node);
     let endpoint = Arc::new(workload("web-1", "10.0.0.1"));
-    let ports = BTreeMap::from([(80, 8081)]);
+    let ports = SmallMap::from([(80, 8081)]);
     let dump = ServiceDump::new(&web, std::iter::once((&endpoint, &ports)));
     assert_eq!(
         to_value(dump).unwrap(),

@@ -1,8 +1,6 @@
 //! The checks of wire.md §2.4 in their order, with the status the far end is told.
 
-use std::collections::BTreeMap;
-
-use mesh_model::Workload;
+use mesh_model::{SmallMap, Workload};
 
 use super::*;
 use crate::samples::{behind, gateway, key, service, snapshot, workload};
@@ -69,7 +67,7 @@ fn hb_11_the_proxy_s_own_ports_are_refused_with_503() {
 #[test]
 fn hb_07_a_service_s_name_leads_to_the_target_port() {
     let mut mapped = behind(workload("server", POD), "web");
-    mapped.services.insert(key("named"), BTreeMap::from([(80, 9090)]));
+    mapped.services.insert(key("named"), SmallMap::from([(80, 9090)]));
     let services = [service("web", "10.96.0.1", 80, 8080), service("named", "10.96.0.2", 80, 0)];
     let pod = Pod::new(mapped, &[], &services);
     assert_eq!(pod.upstream("web.default.svc.cluster.local:80"), "10.0.0.2:8080");

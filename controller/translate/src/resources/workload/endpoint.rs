@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh_model::{
-    Health, NamespacedHostname, NetworkMode, PortMap, TunnelProtocol, Uid, Workload, WorkloadKind,
+    Health, NamespacedHostname, NetworkMode, PortMap, SmallMap, TunnelProtocol, Uid, Workload, WorkloadKind,
 };
 
 use super::locality;
@@ -38,8 +38,8 @@ pub(super) fn derive(cluster: &Cluster, uid: &Uid) -> Option<Workload> {
         health: if endpoint.ready { Health::Healthy } else { Health::Unhealthy },
         cluster_id: settings.cluster_id.clone(),
         hostname: "".into(),
-        labels: BTreeMap::new(),
-        services: BTreeMap::from([service_of(cluster, slice)?]),
+        labels: SmallMap::new(),
+        services: SmallMap::from([service_of(cluster, slice)?]),
         application_tunnel: None,
         locality: locality(cluster, &endpoint.node),
         network_mode: NetworkMode::HostNetwork,

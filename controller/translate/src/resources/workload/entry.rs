@@ -101,7 +101,7 @@ fn build(
         cluster_id: settings.cluster_id.clone(),
         hostname,
         labels: subset_labels(cluster, &services, &entry.facts),
-        services,
+        services: services.into_iter().collect(),
         application_tunnel: None,
         locality: entry.locality.clone(),
         network_mode: NetworkMode::Standard,

@@ -1,6 +1,6 @@
 //! Random service configurations.
 
-use proptest::collection::{btree_map, btree_set, vec};
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -11,7 +11,7 @@ use super::security::security;
 use super::stream::stream_rule;
 use super::telemetry::telemetry;
 use super::traffic::port_traffic;
-use super::{duration, host, labels, name, text};
+use super::{duration, host, labels, name, small_map, text};
 use crate::{
     Abort, AbortError, Backend, BackendTarget, ClaimMatch, Cors, Delay, DirectResponse, Fault, Forward,
     HeaderChange, HttpMatch, HttpRule, Mirror, NamedMatch, PathChange, PerMillion, PortConfig,
@@ -206,13 +206,13 @@ fn http_rule() -> impl Strategy<Value = HttpRule> {
 pub(in crate::codec) fn service_config() -> impl Strategy<Value = ServiceConfig> {
     let port = (vec(http_rule(), 0..3), any::<bool>(), vec(stream_rule(), 0..3))
         .prop_map(|(http_rules, governed, stream_rules)| PortConfig { http_rules, governed, stream_rules });
-    let subsets = btree_map(name(), (labels(), port_traffic()), 0..3).prop_map(|subsets| {
+    let subsets = small_map(name(), (labels(), port_traffic())).prop_map(|subsets| {
         let subset = |(name, (labels, traffic))| Subset { name, labels, traffic };
         subsets.into_iter().map(subset).collect()
     });
     let rest = (security(), port_traffic(), option::of(telemetry()), any::<bool>(), vec(rate_limit(), 0..3));
     let more = (option::of(health_check()), vec(hedged_requests(), 0..3), btree_set(any::<u16>(), 0..3));
-    (host(), btree_map(any::<u16>(), port, 0..3), subsets, rest, more).prop_map(
+    (host(), small_map(any::<u16>(), port), subsets, rest, more).prop_map(
         |(key, ports, subsets, rest, (health_check, hedging, grpc_web_ports))| {
             let (security, traffic, telemetry, race_connections, rate_limits) = rest;
             ServiceConfig {

@@ -5,7 +5,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::{duration, name, text};
+use super::{duration, name, small_map, text};
 use crate::{
     Choice, ConsistentHash, HashAlgorithm, HashCookie, HashKey, Http2Keepalive, HttpLimits, LoadBalancer,
     LocalityPreference, OutlierDetection, PortTraffic, ProxyProtocolVersion, RetryBudget, TcpKeepalive,
@@ -140,5 +140,5 @@ pub(super) fn port_traffic() -> impl Strategy<Value = PortTraffic> {
             http_version: wire.2,
             retry_budget,
         });
-    btree_map(any::<u16>(), policy, 0..3)
+    small_map(any::<u16>(), policy)
 }

@@ -17,7 +17,7 @@ fn rule(change: impl FnOnce(&mut proto::HttpRule)) -> Result<HttpRule, String> {
     let port = proto::PortConfig { port: 80, http_rules: vec![wire], governed: true, ..Default::default() };
     let config = proto::ServiceConfig { hostname: "web".into(), ports: vec![port], ..Default::default() };
     match decode(config) {
-        Ok(mut config) => Ok(config.ports.remove(&80).unwrap().http_rules.remove(0)),
+        Ok(mut config) => Ok(config.ports.get_mut(&80).unwrap().http_rules.remove(0)),
         Err(error) => Err(error.to_string()),
     }
 }

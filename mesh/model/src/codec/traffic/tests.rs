@@ -15,7 +15,7 @@ fn policy(change: impl FnOnce(&mut proto::TrafficPolicy)) -> Result<TrafficPolic
     change(&mut policy);
     let wire = vec![proto::PortTraffic { port: 80, policy: Some(policy) }];
     match decode("traffic", wire) {
-        Ok(mut ports) => Ok(ports.remove(&80).unwrap()),
+        Ok(ports) => Ok(ports.get(&80).unwrap().clone()),
         Err(error) => Err(error.to_string()),
     }
 }
