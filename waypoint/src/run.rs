@@ -81,15 +81,7 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
         follow_controller(&config, &writer, certificates.clone(), state_manager, draining.clone())?;
     tokio::spawn(following);
     let common = Common {
-        me: Me {
-            uid: config.uid(),
-            identity: config.identity(),
-            ip: config.own.ip,
-            gateway: WaypointKey::new(config.own.namespace.as_str(), config.own.gateway.as_str()),
-            node_id: node_id(&config.own),
-            cluster_id: config.place.cluster_id.clone(),
-            sandwiched: config.proxy_protocol.is_some(),
-        },
+        me: me(&config),
         settings: settings(&config),
         reader: reader.clone(),
         certificates: certificates.clone(),
@@ -124,6 +116,19 @@ async fn serve(config: Config, levels: LevelHandle, workers: &[Handle]) -> anyho
     let drained = drain.start(Mode::Graceful, deadline).await;
     tracing::info!(?drained, "waypoint ends");
     Ok(())
+}
+
+/// Who the waypoint is.
+fn me(config: &Config) -> Me {
+    Me {
+        uid: config.uid(),
+        identity: config.identity(),
+        ip: config.own.ip,
+        gateway: WaypointKey::new(config.own.namespace.as_str(), config.own.gateway.as_str()),
+        node_id: node_id(&config.own),
+        cluster_id: config.place.cluster_id.clone(),
+        sandwiched: config.proxy_protocol.is_some(),
+    }
 }
 
 fn settings(config: &Config) -> Settings {
