@@ -68,6 +68,17 @@ pub(super) struct Mesh {
     pub(super) names: Arc<Mutex<HashMap<String, Vec<IpAddr>>>>,
 }
 
+fn settings() -> Settings {
+    Settings {
+        detection_patience: Duration::from_secs(2),
+        access_log: RequestLog::AsConfigured,
+        hbone: HboneSettings::default(),
+        tls: Default::default(),
+        // Where the backends of tests are.
+        reachable: [NETWORK_OF_TESTS.parse().unwrap()].into(),
+    }
+}
+
 impl Mesh {
     /// A waypoint, and a service `reviews` behind it that has no endpoints yet.
     pub(super) async fn start() -> Mesh {
@@ -99,14 +110,7 @@ impl Mesh {
                 cluster_id: "Kubernetes".to_owned(),
                 sandwiched: false,
             },
-            settings: Settings {
-                detection_patience: Duration::from_secs(2),
-                access_log: RequestLog::AsConfigured,
-                hbone: HboneSettings::default(),
-                tls: Default::default(),
-                // Where the backends of tests are.
-                reachable: [NETWORK_OF_TESTS.parse().unwrap()].into(),
-            },
+            settings: settings(),
             reader,
             certificates: ca.store(),
             http_metrics: HttpMetrics::new(&registry),
