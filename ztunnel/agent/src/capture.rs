@@ -42,7 +42,8 @@ pub async fn apply(namespace: &Namespace, settings: &Settings) -> Result<Way, Ca
             }
             result => return result.map(|()| Way::Steered),
         },
-        None if steered => unsteer(namespace).await?,
+        // Its connections know no other way.
+        None if steered => return renew(namespace, settings).await.map(|()| Way::Steered),
         None => {}
     }
     let ruleset = rules::ruleset(settings, Way::Translated);
@@ -55,7 +56,15 @@ async fn steer(namespace: &Namespace, settings: &Settings, network: &Network) ->
     routes::expect_marks(namespace).await.map_err(CaptureError::Routes)?;
     let ruleset = rules::ruleset(settings, Way::Steered);
     nft::run(namespace, &ruleset).await.map_err(CaptureError::Rules)?;
-    routes::steer(namespace, network, settings.dns).await.map_err(CaptureError::Routes)
+    routes::steer(namespace, network).await.map_err(CaptureError::Routes)?;
+    routes::steer_names(namespace, settings.dns).await.map_err(CaptureError::Routes)
+}
+
+/// What depends on the settings alone.
+async fn renew(namespace: &Namespace, settings: &Settings) -> Result<(), CaptureError> {
+    let ruleset = rules::ruleset(settings, Way::Steered);
+    nft::run(namespace, &ruleset).await.map_err(CaptureError::Rules)?;
+    routes::steer_names(namespace, settings.dns).await.map_err(CaptureError::Routes)
 }
 
 async fn unsteer(namespace: &Namespace) -> Result<(), CaptureError> {

@@ -131,6 +131,37 @@ async fn up_15_a_steered_pod_with_connections_stays_one_when_it_is_enrolled_agai
     echoes(held).await
 }
 
+/// 144.0.0.0/8 has nothing that could stand for it.
+#[tokio::test]
+async fn up_15_a_steered_pod_that_could_not_be_steered_now_stays_one() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    pods.enrol(json!({})).await?;
+    let [own, _] = at(&pods.pod, 8080);
+    let _app = Echo::start(pods.pod.netns(), own)?;
+    let held = pods.connect_as(pods.other.address(), own).await?;
+    pods.pod.netns().output("ip", &["address", "add", "144.1.2.3/32", "dev", "eth0"])?;
+    pods.enrol(json!({ "annotations": { "ambient.istio.io/dns-capture": "false" } })).await?;
+    let rules = captured(&pods.pod)?;
+    assert!(
+        rules.contains(STEERED) && !rules.contains("15053") && !rules.contains("udp dport 53"),
+        "{rules}"
+    );
+    echoes(held).await
+}
+
+#[tokio::test]
+async fn cni_13_a_new_pod_with_such_an_address_is_translated() -> Result<()> {
+    let Some(pods) = Pods::new().await? else { return Ok(()) };
+    pods.pod.netns().output("ip", &["address", "add", "144.1.2.3/32", "dev", "eth0"])?;
+    pods.enrol(json!({})).await?;
+    assert!(!captured(&pods.pod)?.contains(STEERED));
+    let outbound = listen(&pods.pod, 15001)?;
+    for theirs in at(&pods.other, 80) {
+        assert_eq!(wanted(&outbound, &pods.pod, theirs).await?, theirs);
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn dns_01_questions_over_tcp_come_to_the_pods_own_resolver() -> Result<()> {
     let Some(pods) = Pods::new().await? else { return Ok(()) };

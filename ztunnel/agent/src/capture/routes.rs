@@ -44,25 +44,36 @@ pub(super) async fn expect_marks(namespace: &Namespace) -> io::Result<()> {
     Ok(())
 }
 
-/// Brings what the pod sends to its loopback interface, and if `dns`, its questions for names.
-pub(super) async fn steer(namespace: &Namespace, network: &Network, dns: bool) -> io::Result<()> {
+/// Brings what the pod sends to its loopback interface.
+pub(super) async fn steer(namespace: &Namespace, network: &Network) -> io::Result<()> {
     let netlink = Netlink::open(namespace)?;
     for family in families(namespace)? {
         let source = match family {
             AddressFamily::Inet6 => network.sources.v6.map(IpAddr::from),
             _ => network.sources.v4.map(IpAddr::from),
         };
-        if source.is_some() {
-            netlink.add_route(messages::steered(family, source)).await?;
-            for interface in &network.interfaces {
-                netlink.add_route(messages::steered_bound(family, *interface, source)).await?;
-            }
-            netlink.add_rule(messages::steering_rule(family)).await?;
-            if dns {
-                netlink.add_rule(messages::names_rule(family)).await?;
-            } else {
-                netlink.remove_rule(messages::names_rule(family)).await?;
-            }
+        if source.is_none() {
+            continue;
+        }
+        netlink.add_route(messages::steered(family, source)).await?;
+        for interface in &network.interfaces {
+            netlink.add_route(messages::steered_bound(family, *interface, source)).await?;
+        }
+        netlink.add_rule(messages::steering_rule(family)).await?;
+    }
+    Ok(())
+}
+
+/// The same, or not, for its questions for names, in the families that are steered.
+pub(super) async fn steer_names(namespace: &Namespace, dns: bool) -> io::Result<()> {
+    let netlink = Netlink::open(namespace)?;
+    for family in families(namespace)? {
+        let version = if family == AddressFamily::Inet6 { IpVersion::V6 } else { IpVersion::V4 };
+        let rule = messages::names_rule(family);
+        if !dns {
+            netlink.remove_rule(rule).await?;
+        } else if netlink.rules(version).await?.iter().any(messages::is_steering) {
+            netlink.add_rule(rule).await?;
         }
     }
     Ok(())

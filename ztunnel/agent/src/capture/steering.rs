@@ -51,6 +51,10 @@ pub(super) fn prepare(namespace: &Namespace, steered: bool) -> Option<Network> {
     });
     match looked {
         Ok(network) => Some(network),
+        Err(error) if steered => {
+            info!("a steered pod could not be looked at again, and stays as it is: {error}");
+            None
+        }
         Err(error) => refuse(&error),
     }
 }
