@@ -57,12 +57,13 @@ pub(crate) enum Path {
 pub(crate) const PATHS: [Path; 4] = [Path::Direct, Path::Forwarder, Path::Adit, Path::Haproxy];
 
 /// The figures: a load, how many connections, and how many pairs of pods have them.
-pub(crate) const FIGURES: [(Kind, usize, usize); 6] = [
+pub(crate) const FIGURES: [(Kind, usize, usize); 7] = [
     (Kind::Stream, 1, 1),
     (Kind::Stream, 4, 1),
     (Kind::Requests, 1, 1),
     (Kind::Requests, 64, 1),
     (Kind::Requests, 64, PAIRS),
+    (Kind::Requests, 64 * PAIRS, PAIRS),
     (Kind::Connections, 8, 1),
 ];
 
