@@ -37,14 +37,8 @@ pub(super) fn derive(cluster: &Cluster, name: &Name) -> Option<PolicyStatus> {
         let accepted = accepted(cluster, name, &key, reference, &made)?;
         let mut conditions = vec![accepted, resolved(&made)];
         observe(&mut conditions, object.facts.generation);
-        let ancestor_ref = ParentRef {
-            group: Some(reference.group.clone()),
-            kind: Some(reference.kind.clone()),
-            namespace: Some(name.namespace.to_string()),
-            name: reference.name.clone(),
-            section_name: reference.section_name.clone(),
-            port: None,
-        };
+        let target = (&*reference.group, &*reference.kind, &*reference.name);
+        let ancestor_ref = ParentRef::of_target(name, target, reference.section_name.as_deref());
         Some(AncestorStatus { ancestor_ref, controller_name: ISTIO_CONTROLLER, conditions })
     });
     let ancestors: Vec<_> = ancestors.collect();

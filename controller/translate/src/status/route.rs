@@ -56,6 +56,24 @@ pub struct ParentRef {
     pub port: Option<i32>,
 }
 
+impl ParentRef {
+    /// What a policy in its own namespace is for: group, kind and name, and a section of that.
+    pub(crate) fn of_target(
+        policy: &Name,
+        (group, kind, name): (&str, &str, &str),
+        section: Option<&str>,
+    ) -> ParentRef {
+        ParentRef {
+            group: Some(group.to_owned()),
+            kind: Some(kind.to_owned()),
+            namespace: Some(policy.namespace.to_string()),
+            name: name.to_owned(),
+            section_name: section.map(str::to_owned),
+            port: None,
+        }
+    }
+}
+
 impl From<&HttpRouteParentRefs> for ParentRef {
     fn from(it: &HttpRouteParentRefs) -> Self {
         ParentRef {

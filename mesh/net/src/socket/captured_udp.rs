@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd as _;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
-use socket2::{Protocol, Socket};
+use socket2::{Protocol, SockRef};
 use tokio::io::Interest;
 
 use super::{SocketOptions, allow_foreign_address, bind_udp, open};
@@ -34,7 +34,7 @@ impl CapturedUdp {
     /// Opens the socket inside the namespace that this thread is in. It is of no runtime yet.
     pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocket> {
         let socket = bind_udp(address, options)?;
-        allow_foreign_address(&Socket::from(socket.try_clone()?), address, options.transparent)?;
+        allow_foreign_address(&SockRef::from(&socket), address, options.transparent)?;
         match address {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4OrigDstAddr, &true)?,
             SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6OrigDstAddr, &true)?,
